@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, overload
+
+import pytest
+
+from usdlr.core.errors import CaseError
+from usdlr.core.pool import Outcome, default_jobs, run_all
+from usdlr.core.types import ExclusionCode
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The functions of ``pool_jobs.py``, importable under the same name by workers."""
+    monkeypatch.syspath_prepend(HERE)
+    return importlib.import_module("pool_jobs")
+
+
+def results(outcomes: Sequence[Outcome[Any]]) -> list[Any]:
+    return [outcome.result for outcome in outcomes]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_outcomes_come_back_in_the_order_of_the_items_whatever_the_number_of_processes(
+    work: ModuleType, jobs: int
+) -> None:
+    outcomes = run_all(work.late_square, list(range(5)), jobs=jobs, label="squares")
+    assert results(outcomes) == [0, 1, 4, 9, 16]
+    assert [outcome.position for outcome in outcomes] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_case_error_costs_one_item_and_keeps_its_code(work: ModuleType, jobs: int) -> None:
+    outcomes = run_all(work.refuse_three, list(range(6)), jobs=jobs, label="cases")
+    assert results(outcomes) == [0, 1, 2, None, 4, 5]
+    failure = outcomes[3].failure
+    assert failure is not None
+    assert (failure.code, failure.sentence) == (ExclusionCode.MASK_EMPTY, "found no pixel, expected some; draw it")
+    assert all(outcome.failure is None for outcome in outcomes if outcome.position != 3)
+
+
+def test_a_worker_that_dies_costs_one_item(work: ModuleType) -> None:
+    outcomes = run_all(work.die_at_two, list(range(6)), jobs=2, label="cases")
+    assert results(outcomes) == [0, 1, None, 3, 4, 5]
+    failure = outcomes[2].failure
+    assert failure is not None
+    assert failure.code is ExclusionCode.WORKER_DIED
+
+
+class SlowlyListed(Sequence[int]):
+    """Items whose third takes so long to list that the worker of the first is dead by then."""
+
+    @overload
+    def __getitem__(self, position: int) -> int: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[int]: ...
+    def __getitem__(self, position: int | slice) -> Any:
+        if position == 2:
+            time.sleep(1.5)
+        return [2, 0, 1, 3][position]
+
+    def __len__(self) -> int:
+        return 4
+
+
+def test_a_worker_that_dies_while_items_are_still_handed_in_costs_one_item(work: ModuleType) -> None:
+    outcomes = run_all(work.die_at_two, SlowlyListed(), jobs=2, label="cases")
+    assert results(outcomes) == [None, 0, 1, 3]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_any_other_exception_is_a_defect_and_propagates(work: ModuleType, jobs: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_all(work.divide, [1, 0, 2], jobs=jobs, label="defect")
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_on_outcome_sees_every_item_in_this_process(work: ModuleType, jobs: int) -> None:
+    seen: list[int] = []
+    run_all(work.refuse_three, list(range(5)), jobs=jobs, label="cases", on_outcome=lambda o: seen.append(o.position))
+    assert sorted(seen) == [0, 1, 2, 3, 4]
+
+
+def test_workers_run_one_thread_each_and_this_process_keeps_its_setting(
+    work: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert results(run_all(work.threads, [0, 1], jobs=2, label="threads")) == ["1", "1"]
+    assert "OMP_NUM_THREADS" not in os.environ
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert results(run_all(work.threads, [0, 1], jobs=2, label="threads")) == ["3", "3"]
+
+
+def test_nothing_to_do_is_done(work: ModuleType) -> None:
+    assert run_all(work.divide, [], jobs=4, label="nothing") == []
+
+
+def test_an_interrupt_outside_the_workers_stops_them_at_once(work: ModuleType) -> None:
+    def interrupt(_: Outcome[int]) -> None:
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as held:  # as a caller's traceback holds it
+        run_all(work.sleep_unless_first, [0, 1, 2], jobs=2, label="sleep", on_outcome=interrupt)
+    assert multiprocessing.active_children() == []
+    assert held.tb is not None
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal to a process group")
+def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
+    script = (
+        "import pool_jobs\n"
+        "from usdlr.core.pool import run_all\n"
+        "if __name__ == '__main__':\n"
+        f"    run_all(pool_jobs.announce_and_sleep, [{str(tmp_path)!r}] * 4, jobs=2, label='sleep')\n"
+    )
+    program = tmp_path / "program.py"
+    program.write_text(script, encoding="utf-8")
+    paths = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    started = subprocess.Popen(
+        [sys.executable, str(program)],
+        env={**os.environ, "PYTHONPATH": paths},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while len(workers := [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]) < 2:
+            assert time.monotonic() < deadline, "the workers did not start"
+            time.sleep(0.05)
+        os.killpg(started.pid, signal.SIGINT)  # what a terminal does
+        _, errors = started.communicate(timeout=30)
+    finally:
+        if started.poll() is None:
+            started.kill()
+    assert started.returncode != 0
+    assert b"KeyboardInterrupt" in errors
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+
+def test_the_default_number_of_processes_is_what_this_process_may_use() -> None:
+    assert 1 <= default_jobs() <= (os.cpu_count() or 1)
+
+
+def test_a_failure_without_result_is_an_error_that_the_caller_can_raise(work: ModuleType) -> None:
+    failure = run_all(work.refuse_three, [3], jobs=1, label="case")[0].failure
+    assert failure is not None
+    with pytest.raises(CaseError, match="found no pixel"):
+        raise failure

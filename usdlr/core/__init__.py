@@ -1,0 +1,1 @@
+"""The ground floor: errors, units, vocabulary, tables, provenance and resume. Imports nothing above it."""
