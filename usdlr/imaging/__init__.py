@@ -1,0 +1,1 @@
+"""Pixels in millimetres: images, masks, rings and crops on one explicit grid."""
