@@ -1,0 +1,1 @@
+"""A centre's export becomes ``cases.parquet``, canonical images and ``exclusions.csv``."""

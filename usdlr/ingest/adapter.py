@@ -1,0 +1,153 @@
+"""What a centre adapter is: it lists the rows of an export, and the pipeline does the rest.
+
+An adapter of your own is one class with a ``name`` and a method ``rows``, registered with :func:`register`::
+
+    @register
+    class OurHospital(Adapter):
+        name = "our_hospital"
+
+        def rows(self, source: Path) -> list[SourceRow]:
+            table = read_required_csv(source / "export.csv")
+            return [SourceRow(...) for record in table.itertuples()]
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from usdlr.core.errors import CaseError, ConfigError, DataError
+from usdlr.core.types import Side, Site, SpacingSource
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One row of a centre's export, before any pixel is read.
+
+    Parameters
+    ----------
+    source_id : str
+        The source's own unique id of the image set.
+    patient_id : str
+        Unique over all centres.
+    files : mapping of str to Path
+        Absolute paths by role: a modality's name, or ``mask``.
+    spacing_mm : tuple of float or None
+        ``(row_mm, col_mm)`` as the source states it; ``None`` when it states none.
+    spacing_source : SpacingSource
+        Where the spacing comes from.
+    values : mapping
+        Further columns of ``cases`` by name.
+    refusal : CaseError or None
+        Set when the table alone shows that the row cannot be used.
+    """
+
+    source_id: str
+    patient_id: str
+    centre_id: str
+    files: Mapping[str, Path]
+    spacing_mm: tuple[float, float] | None
+    spacing_source: SpacingSource
+    side: Side = Side.UNKNOWN
+    site: Site = Site.TUMOUR
+    lesion_id: str = "1"
+    values: Mapping[str, Any] = field(default_factory=dict)
+    refusal: CaseError | None = None
+
+
+class Adapter(ABC):
+    """Reads one kind of export."""
+
+    name: ClassVar[str]
+    simulated: ClassVar[bool] = False
+
+    @abstractmethod
+    def rows(self, source: Path) -> list[SourceRow]:
+        """List every row of the export, usable or not, in a fixed order.
+
+        Parameters
+        ----------
+        source : Path
+            The export's folder; it exists.
+
+        Raises
+        ------
+        DataError
+            If the export as a whole cannot be read.
+        """
+
+    def inputs(self, source: Path) -> dict[str, Path]:
+        """The tables that define the export, by role, for the provenance record."""
+        return {}
+
+
+FILE_STEM = re.compile(r"\w[\w .-]*")
+
+ADAPTERS: dict[str, type[Adapter]] = {}
+AdapterType = TypeVar("AdapterType", bound=type[Adapter])
+
+
+def register(adapter: AdapterType) -> AdapterType:
+    """Class decorator: make an adapter available under its name."""
+    if adapter.name in ADAPTERS:
+        raise ValueError(f"an adapter named {adapter.name!r} is registered already")
+    ADAPTERS[adapter.name] = adapter
+    return adapter
+
+
+def adapter_named(name: str) -> Adapter:
+    """The adapter registered under ``name``.
+
+    Raises
+    ------
+    ConfigError
+        Naming the nearest registered adapter.
+    """
+    if name not in ADAPTERS:
+        near = difflib.get_close_matches(name, ADAPTERS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"found centre adapter {name!r}, expected one of {', '.join(sorted(ADAPTERS))}{hint}")
+    return ADAPTERS[name]()
+
+
+def require_folder(path: Path) -> Path:
+    """Return the folder, or say that it is not there.
+
+    Raises
+    ------
+    DataError
+        If it does not exist or is a file.
+    """
+    if not path.is_dir():
+        kind = "a file" if path.exists() else "no folder"
+        raise DataError(f"found {kind} at {path}, expected the folder of the export; check the path")
+    return path
+
+
+def require_usable_ids(rows: list[SourceRow]) -> None:
+    """Refuse an export that uses one id twice (nobody can say which row is meant) or one that cannot name a file.
+
+    Raises
+    ------
+    DataError
+        Naming the first such id.
+    """
+    seen: dict[str, int] = {}
+    for position, row in enumerate(rows):
+        # The id becomes the stem of the canonical files, which must not land outside their folder.
+        if not FILE_STEM.fullmatch(row.source_id):
+            raise DataError(
+                f"found the id {row.source_id!r} in row {position + 1} of the export, expected letters, digits, "
+                "spaces and . _ - only, and a letter or digit first; correct the table"
+            )
+        first = seen.setdefault(row.source_id, position)
+        if first != position:
+            raise DataError(
+                f"found the id {row.source_id!r} in rows {first + 1} and {position + 1} of the export, "
+                "expected each id once; correct the table"
+            )
