@@ -1,0 +1,284 @@
+"""Extraction over a cohort: order, processes, failures, resume, and what a missing modality leaves behind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from usdlr.core.columns import FEATURE_PATTERN
+from usdlr.core.errors import CaseError, ConfigError
+from usdlr.core.hashing import table_hash
+from usdlr.core.tables import CASES, FEATURES
+from usdlr.core.types import ExclusionCode, MaskSource
+from usdlr.core.units import Spacing
+from usdlr.imaging.image import BoolArray, FloatArray, UltrasoundImage
+from usdlr.imaging.mask import LesionMask
+from usdlr.imaging.store import CaseImages, mask_to_png, stiffness_to_png, write_png
+from usdlr.radiomics import engines
+from usdlr.radiomics import extract as module
+from usdlr.radiomics.engines import PYRADIOMICS, build_engine
+from usdlr.radiomics.extract import extract, measure_images
+from usdlr.radiomics.settings import RadiomicsSettings
+
+MM = 0.2
+SHAPE = (90, 100)
+SETTINGS = RadiomicsSettings(classes=["shape2D", "firstorder", "glcm"], margin_mm=2.0)
+
+
+def disc(radius_mm: float) -> BoolArray:
+    row, col = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    return np.asarray(np.hypot((row - 44.5) * MM, (col - 49.5) * MM) <= radius_mm)
+
+
+def cohort(folder: Path, radii_mm: list[float], *, elasto: set[int]) -> pd.DataFrame:
+    """A ``cases`` table with one disc per case, elastography for some."""
+    rows: list[dict[str, Any]] = []
+    for i, radius in enumerate(radii_mm):
+        rng = np.random.default_rng(i)
+        write_png(folder / f"{i}_bmode.png", rng.integers(20, 220, SHAPE).astype(np.uint8))
+        write_png(folder / f"{i}_mask.png", mask_to_png(disc(radius)))
+        if i in elasto:
+            write_png(folder / f"{i}_elasto.png", stiffness_to_png(rng.uniform(5, 150, SHAPE)))
+        rows.append(
+            {
+                "centre_id": "a",
+                "patient_id": f"p{i}",
+                "side": "left",
+                "lesion_id": "1",
+                "image_id": f"case{i}",
+                "site": "tumour",
+                "mask_source": "reader",
+                "spacing_source": "manifest",
+                "row_mm": MM,
+                "col_mm": MM,
+                "bmode_path": f"{i}_bmode.png",
+                "mask_path": f"{i}_mask.png",
+                "elasto_path": f"{i}_elasto.png" if i in elasto else None,
+            }
+        )
+    return CASES.conform(pd.DataFrame(rows))
+
+
+def run(cases: pd.DataFrame, folder: Path, settings: RadiomicsSettings = SETTINGS, **rest: Any) -> pd.DataFrame:
+    options: dict[str, Any] = {"engine": PYRADIOMICS, "jobs": 1, "ledger": folder / "ledger"} | rest
+    return extract(cases, folder, settings, **options)
+
+
+class Spy:
+    """Counts the cases that are measured; interrupts after ``stop``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stop: int | None = None) -> None:
+        self.seen: list[str] = []
+        self.stop = stop
+        self.original = module.measure_case
+        monkeypatch.setattr(module, "measure_case", self)
+
+    def __call__(self, row: Mapping[str, Any], **rest: Any) -> dict[str, Any]:
+        if len(self.seen) == self.stop:
+            raise KeyboardInterrupt
+        self.seen.append(str(row["image_id"]))
+        return self.original(row, **rest)
+
+
+def interrupt(cases: pd.DataFrame, folder: Path, after: int, **rest: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        Spy(patch, stop=after)
+        with pytest.raises(KeyboardInterrupt):
+            run(cases, folder, **rest)
+
+
+def test_rows_keep_the_order_of_cases_and_names_follow_the_pattern(tmp_path: Path) -> None:
+    cases = cohort(tmp_path, [3.0, 2.0, 4.0], elasto={0, 1, 2}).iloc[[2, 0, 1]].reset_index(drop=True)
+    table = run(cases, tmp_path)
+    assert list(table["image_id"]) == ["case2", "case0", "case1"]
+    assert set(table["status"]) == {"ok"}
+    assert table["reason"].isna().all()
+    assert table["peritumoral_lost_fraction"].tolist() == [0, 0, 0]
+    columns = list(table.columns[4:])
+    assert all(re.match(FEATURE_PATTERN, name) for name in columns)
+    assert {tuple(name.split(".")[:2]) for name in columns} == {
+        (modality, roi) for modality in ("bmode", "elasto") for roi in ("intratumoral", "peritumoral")
+    }
+    # The lesion's shape does not depend on the modality: once is enough.
+    assert {tuple(name.split(".")[:2]) for name in columns if "shape2D" in name} == {("bmode", "intratumoral")}
+    area = table.set_index("image_id")["bmode.intratumoral.original.shape2D.PixelSurface"]
+    for name, radius in (("case0", 3.0), ("case1", 2.0), ("case2", 4.0)):
+        assert area[name] == pytest.approx(np.pi * radius**2, rel=0.03)
+    assert table_hash(FEATURES.conform(table)) == table_hash(table)
+
+
+def test_number_of_processes_does_not_change_the_table(tmp_path: Path) -> None:
+    cases = cohort(tmp_path, [3.0, 0.2, 2.5], elasto={0})
+    assert table_hash(run(cases, tmp_path)) == table_hash(run(cases, tmp_path, jobs=2))
+
+
+def test_a_case_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    cases = cohort(tmp_path, [3.0, 0.2, 3.0, 3.0], elasto=set())
+    (tmp_path / "2_bmode.png").unlink()
+    cases.loc[3, ["row_mm", "col_mm"]] = np.nan
+    table = run(cases, tmp_path).set_index("image_id")
+    assert table["status"].tolist() == ["ok", "failed", "failed", "failed"]
+    # Four pixels of 0.2 mm are 16 of 0.1 mm.
+    assert (
+        "found 16 usable pixels (0.16 mm²) in the intratumoral B-mode ROI, expected at least 64 pixels (0.64 mm²)"
+        in str(table.loc["case1", "reason"])
+    )
+    assert "2_bmode.png" in str(table.loc["case2", "reason"])
+    assert "found no spacing" in str(table.loc["case3", "reason"])
+    features = table[list(table.columns[3:])]
+    assert features.loc["case0"].notna().all()
+    assert features.loc[["case1", "case2", "case3"]].isna().all(axis=None)
+
+
+def test_nothing_but_failures_is_still_a_table(tmp_path: Path) -> None:
+    table = run(cohort(tmp_path, [0.2], elasto=set()), tmp_path)
+    assert table["status"].tolist() == ["failed"]
+    assert list(table.columns) == ["image_id", "status", "reason", "peritumoral_lost_fraction"]
+
+
+def test_resume_measures_only_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = cohort(tmp_path, [3.0, 2.0, 0.2, 2.5, 4.0, 3.5], elasto={1, 4})
+    whole = run(cases, tmp_path)
+    assert not (tmp_path / "ledger").exists()
+    interrupt(cases, tmp_path, after=4)
+    assert len(list((tmp_path / "ledger").iterdir())) == 3  # a failure is tried again
+    spy = Spy(monkeypatch)
+    resumed = run(cases, tmp_path)
+    assert spy.seen == ["case2", "case4", "case5"]
+    assert table_hash(resumed) == table_hash(whole)
+    assert not (tmp_path / "ledger").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"bin_count": 16}, {"pixel_mm": 0.15}, {"image_types": ["Original", "Square"]}, {"margin_mm": 1.5}]
+)
+def test_other_settings_do_not_reuse_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    cases = cohort(tmp_path, [3.0, 2.0, 2.5], elasto=set())
+    interrupt(cases, tmp_path, after=2)
+    spy = Spy(monkeypatch)
+    run(cases, tmp_path, RadiomicsSettings(**{**SETTINGS.as_dict(), **change}))
+    assert len(spy.seen) == 3
+
+
+def test_corrected_spacing_does_not_reuse_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = cohort(tmp_path, [3.0, 2.0, 2.5], elasto=set())
+    interrupt(cases, tmp_path, after=2)
+    cases.loc[1, "col_mm"] = 0.25
+    spy = Spy(monkeypatch)
+    run(cases, tmp_path)
+    assert spy.seen == ["case1", "case2"]
+
+
+class Odd:
+    """An engine whose features are not all numbers."""
+
+    def __init__(self, settings: RadiomicsSettings) -> None:
+        self.settings = settings
+
+    def measure(self, pixels: FloatArray, roi: BoolArray, spacing: Spacing, *, shape: bool) -> dict[str, float]:
+        return {
+            "original.odd.Nothing": float("nan"),
+            "original.odd.Infinite": float("inf"),
+            "original.odd.Third": float(roi.sum()) / 3,
+        }
+
+
+def test_features_that_are_no_numbers_survive_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engines.ENGINES, "odd", Odd)
+    cases = cohort(tmp_path, [3.0, 2.0], elasto={0})
+    whole = run(cases, tmp_path, engine="odd")
+    interrupt(cases, tmp_path, after=1, engine="odd")
+    assert table_hash(run(cases, tmp_path, engine="odd")) == table_hash(whole)
+    # Infinity is no measurement either.
+    assert (
+        whole[["bmode.intratumoral.original.odd.Nothing", "bmode.intratumoral.original.odd.Infinite"]]
+        .isna()
+        .all(axis=None)
+    )
+    assert whole["bmode.intratumoral.original.odd.Third"].notna().all()
+    assert whole["reason"].fillna("").tolist() == ["", "no elastography image"]
+
+
+def test_unknown_engine_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = cohort(tmp_path, [3.0], elasto=set())
+    spy = Spy(monkeypatch)
+    with pytest.raises(ConfigError, match="found engine 'x'"):
+        run(cases, tmp_path, engine="x")
+    assert not spy.seen
+
+
+def test_missing_elastography_is_a_reason_and_leaves_gaps(tmp_path: Path) -> None:
+    table = run(cohort(tmp_path, [3.0, 3.0], elasto={0}), tmp_path)
+    elasto = [name for name in table.columns if name.startswith("elasto.")]
+    assert table.loc[0, elasto].notna().all()
+    assert table.loc[1, elasto].isna().all()
+    assert table["status"].tolist() == ["ok", "ok"]
+    assert table.loc[1, "reason"] == "no elastography image"
+
+
+def images(elasto: FloatArray, bmode: FloatArray | None = None) -> CaseImages:
+    spacing = Spacing(MM, MM)
+    if bmode is None:
+        bmode = np.random.default_rng(0).uniform(0, 255, SHAPE).astype(np.float32)
+    return CaseImages(
+        {
+            "bmode": UltrasoundImage(bmode, spacing, "bmode"),
+            "elasto": UltrasoundImage(elasto, spacing, "elasto"),
+        },
+        LesionMask(disc(3.0), spacing, MaskSource.READER),
+        None,
+    )
+
+
+def measured(case: CaseImages, **settings: Any) -> dict[str, Any]:
+    chosen = RadiomicsSettings(**{**SETTINGS.as_dict(), "pixel_mm": None, **settings})
+    return measure_images(case, "x", chosen, build_engine(PYRADIOMICS, chosen))
+
+
+def test_pixels_without_stiffness_are_not_in_the_roi() -> None:
+    left = np.arange(SHAPE[1]) < 50
+    truth = np.random.default_rng(4).uniform(30, 50, SHAPE).astype(np.float32)
+    row = measured(images(np.where(left, truth, np.nan).astype(np.float32)))
+    inside = truth[disc(3.0) & left]
+    assert row["elasto.intratumoral.original.firstorder.Mean"] == pytest.approx(inside.mean(), rel=1e-5)
+    assert row["elasto.intratumoral.original.firstorder.Minimum"] == pytest.approx(inside.min(), rel=1e-6)
+    assert row["elasto.intratumoral.original.firstorder.Energy"] == pytest.approx((inside.astype(float) ** 2).sum())
+    assert row["reason"] is None
+
+
+def test_resampling_does_not_mix_holes_into_stiffness() -> None:
+    """Constant stiffness with holes stays constant on any grid."""
+    holes = np.random.default_rng(5).uniform(size=SHAPE) < 0.3
+    row = measured(images(np.where(holes, np.nan, 40).astype(np.float32)), pixel_mm=0.13)
+    for name in ("Minimum", "Maximum"):
+        assert row[f"elasto.intratumoral.original.firstorder.{name}"] == pytest.approx(40, rel=1e-5)
+
+
+def test_stiffness_in_one_region_only_is_a_reason() -> None:
+    row = measured(images(np.where(disc(3.0), np.nan, 40).astype(np.float32)))
+    assert "elasto.peritumoral.original.firstorder.Mean" in row
+    assert "elasto.intratumoral.original.firstorder.Mean" not in row
+    assert row["status"] == "ok"
+    assert row["reason"] == (
+        "found 0 usable pixels (0.00 mm²) in the intratumoral elastography ROI, expected at least 64 pixels (2.56 mm²)"
+    )
+
+
+def test_only_the_chosen_regions_are_measured() -> None:
+    row = measured(images(np.full(SHAPE, 9, np.float32)), rois=["combined"])
+    assert {name.split(".")[1] for name in row if "." in name} == {"combined"}
+
+
+def test_bmode_without_usable_pixels_fails() -> None:
+    case = images(np.full(SHAPE, 9, np.float32), np.full(SHAPE, np.nan, np.float32))
+    with pytest.raises(CaseError, match="use another image of the lesion") as caught:
+        measured(case)
+    assert caught.value.code is ExclusionCode.ROI_TOO_SMALL

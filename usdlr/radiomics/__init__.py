@@ -1,0 +1,1 @@
+"""Radiomics: settings, engines, extraction over a cohort and the table that feeds a model."""

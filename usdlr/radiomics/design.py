@@ -1,0 +1,79 @@
+"""The design table: radiomics features and clinical variables of every image set, behind the pre-operative guard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from usdlr.core.columns import CASES, FEATURE_PATTERN, PROXY_PREFIX, model_variables
+from usdlr.core.errors import ConfigError, DataError
+
+CLINICAL = "clinical."
+
+
+def require_preoperative(clinical: Sequence[str]) -> None:
+    """Refuse a variable that a model must not read.
+
+    Raises
+    ------
+    ConfigError
+        If a variable is known only after surgery, is an outcome, or is not numeric.
+
+    Examples
+    --------
+    >>> require_preoperative(["tumour_size_mm", "age_years"])
+    >>> require_preoperative(["grade_surgical"])
+    Traceback (most recent call last):
+    ...
+    usdlr.core.errors.ConfigError: found data.clinical = 'grade_surgical', which is known only after surgery, ...
+    """
+    allowed = model_variables()
+    known = {column.name: column for column in CASES}
+    for name in clinical:
+        if name in allowed:
+            continue
+        column = known.get(name)
+        if name.startswith(PROXY_PREFIX) or (column is not None and column.endpoint):
+            why = "which is an outcome"
+        elif column is not None and not column.preoperative:
+            why = "which is known only after surgery"
+        else:
+            why = "which is not a numeric variable of the cases table"
+        raise ConfigError(f"found data.clinical = {name!r}, {why}, expected some of {', '.join(allowed)}")
+
+
+def design_table(features: pd.DataFrame, cases: pd.DataFrame, clinical: Sequence[str]) -> pd.DataFrame:
+    """Join features and clinical variables.
+
+    Parameters
+    ----------
+    features : DataFrame
+        The ``features`` table.
+    cases : DataFrame
+        The ``cases`` table.
+    clinical : sequence of str
+        Pre-operative columns of ``cases``.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``image_id`` in the order of ``cases``; feature columns, then ``clinical.{variable}``.
+
+    Raises
+    ------
+    ConfigError
+        If the guard refuses a variable.
+    DataError
+        If a case has no features.
+    """
+    require_preoperative(clinical)
+    measured = features.set_index("image_id")
+    missing = [name for name in cases["image_id"] if name not in measured.index]
+    if missing:
+        raise DataError(f"found {len(missing)} cases without features, first {missing[0]}; extract features again")
+    columns = [name for name in measured.columns if re.match(FEATURE_PATTERN, name)]
+    table = measured.loc[list(cases["image_id"]), columns].copy()
+    added = {CLINICAL + name: pd.to_numeric(cases[name]).astype("float64").to_numpy() for name in clinical}
+    return pd.concat([table, pd.DataFrame(added, index=table.index)], axis=1)
