@@ -1,0 +1,1 @@
+"""From canonical images to batches: samples, augmentation, dataset and datamodule."""

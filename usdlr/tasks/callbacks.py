@@ -1,0 +1,29 @@
+"""Callbacks that make an interrupted fit end where an uninterrupted one would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from usdlr.core.hashing import derive_seed
+
+
+class ReseedEveryStep(pl.Callback):
+    """Set the random state (dropout, hidden blocks) from (seed, global step) before every training step.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the fit.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Reseed."""
+        torch.manual_seed(derive_seed(self.seed, "step", trainer.global_step))
