@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from usdlr.core.errors import BundleError, InputError, LeakError
+from usdlr.core.leak import Rows
+from usdlr.decision.calibration import SMALLEST_SLOPE, PlattCalibrator
+
+Array = NDArray[np.float64]
+
+
+def tuning(n: int, split: str = "tuning") -> Rows:
+    return Rows.of([f"p{i}" for i in range(n)], [split] * n)
+
+
+def sample(n: int = 50, seed: int = 0) -> tuple[Array, Array]:
+    draw = np.random.default_rng(seed)
+    x = draw.normal(0.5, 2.0, n)
+    y = (draw.random(n) < expit(0.6 * x - 0.8)).astype(float)
+    return x, y
+
+
+def test_without_prior_it_is_the_logistic_regression_of_statsmodels() -> None:
+    x, y = sample()
+    fitted = PlattCalibrator(prior_strength=0.0).fit(x, y, rows=tuning(len(x)))
+    truth = sm.GLM(y, sm.add_constant(x), family=sm.families.Binomial()).fit(tol=1e-12)
+    assert [fitted.intercept_, fitted.slope_] == pytest.approx(truth.params, abs=1e-7)
+
+
+def test_an_overwhelming_prior_leaves_only_the_intercept_of_statsmodels() -> None:
+    x, y = sample()
+    fitted = PlattCalibrator(prior_strength=1e9).fit(x, y, rows=tuning(len(x)))
+    truth = sm.GLM(y, np.ones_like(x), family=sm.families.Binomial(), offset=x).fit(tol=1e-12)
+    assert fitted.slope_ == pytest.approx(1.0, abs=1e-6)
+    assert fitted.intercept_ == pytest.approx(truth.params[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_fit_is_the_optimum_that_a_general_optimiser_finds(seed: int) -> None:
+    x, y = sample(25, seed)
+
+    def loss(at: Array) -> float:
+        p = expit(at[0] * x + at[1])
+        return float(-np.sum(y * np.log(p) + (1 - y) * np.log1p(-p)) + 0.5 * 1.0 * (at[0] - 1) ** 2)
+
+    truth = minimize(loss, x0=np.array([0.5, 0.1]), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
+    fitted = PlattCalibrator().fit(x, y, rows=tuning(len(x)))
+    assert [fitted.slope_, fitted.intercept_] == pytest.approx(truth.x, abs=1e-5)
+
+
+def test_complete_separation_stays_finite() -> None:
+    fitted = PlattCalibrator().fit([-3.0, -2.0, 2.0, 3.0], [0, 0, 1, 1], rows=tuning(4))
+    assert 1.0 < fitted.slope_ < 3.0
+    assert fitted.intercept_ == pytest.approx(0.0, abs=1e-8)
+
+
+def test_a_reversed_ranking_is_flattened_but_not_turned() -> None:
+    x = np.linspace(-4, 4, 40)
+    y = (x < 0).astype(float)
+    fitted = PlattCalibrator().fit(x, y, rows=tuning(40))
+    assert fitted.slope_ == SMALLEST_SLOPE
+    assert (np.diff(fitted.transform(x)) > 0).all()
+    assert expit(fitted.transform(x)).mean() == pytest.approx(y.mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("y", [[0, 0, 0], [1, 1, 1]])
+def test_one_class_teaches_nothing(y: list[int]) -> None:
+    fitted = PlattCalibrator().fit([-1.0, 0.0, 2.0], y, rows=tuning(3))
+    assert fitted.transform([0.3]).tolist() == [0.3]
+    assert fitted.fitted_patients_ == {"p0", "p1", "p2"}
+
+
+def test_no_rows_teach_nothing() -> None:
+    assert PlattCalibrator().fit([], [], rows=tuning(0)).transform([1.5]).tolist() == [1.5]
+
+
+def test_constant_and_extreme_log_odds_are_survived() -> None:
+    constant = PlattCalibrator().fit([2.0] * 6, [0, 0, 0, 0, 1, 1], rows=tuning(6))
+    assert expit(constant.transform([2.0]))[0] == pytest.approx(1 / 3, abs=1e-6)
+    extreme = PlattCalibrator().fit([-800.0, 900.0, -700.0, 700.0], [0, 1, 1, 0], rows=tuning(4))
+    assert np.isfinite([extreme.slope_, extreme.intercept_]).all()
+
+
+@pytest.mark.parametrize("split", ["train", "calibration", "test", "external"])
+def test_other_splits_are_refused(split: str) -> None:
+    with pytest.raises(LeakError, match=rf"found 4 {split} rows in the fit of the calibrator"):
+        PlattCalibrator().fit([0.0, 1.0, 2.0, 3.0], [0, 1, 0, 1], rows=tuning(4, split))
+
+
+def test_one_smuggled_row_is_refused() -> None:
+    rows = Rows.of("abcd", ["tuning", "tuning", "train", "tuning"])
+    with pytest.raises(LeakError, match="found 1 train rows"):
+        PlattCalibrator().fit([0.0, 1.0, 2.0, 3.0], [0, 1, 0, 1], rows=rows)
+
+
+def test_unusable_input_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown is not negative"):
+        PlattCalibrator().fit([0.0, 1.0], [0, np.nan], rows=tuning(2))
+    with pytest.raises(InputError, match="finite"):
+        PlattCalibrator().fit([0.0, np.inf], [0, 1], rows=tuning(2))
+    with pytest.raises(InputError, match="3 rows"):
+        PlattCalibrator().fit([0.0, 1.0], [0, 1], rows=tuning(3))
+    with pytest.raises(InputError, match="prior_strength"):
+        PlattCalibrator(prior_strength=-1.0).fit([0.0, 1.0], [0, 1], rows=tuning(2))
+    with pytest.raises(NotFittedError):
+        PlattCalibrator().transform([0.0])
+
+
+def test_scikit_learn_contract() -> None:
+    copy = clone(PlattCalibrator(prior_strength=3.0))
+    assert copy.get_params() == {"prior_strength": 3.0}
+    assert not hasattr(copy, "slope_")
+
+
+def test_json_keeps_the_map_exactly_and_no_patient() -> None:
+    x, y = sample()
+    fitted = PlattCalibrator().fit(x, y, rows=tuning(len(x)))
+    text = json.dumps(fitted.to_dict())
+    assert "p0" not in text
+    restored = PlattCalibrator.from_dict(json.loads(text))
+    np.testing.assert_array_equal(restored.transform(x), fitted.transform(x))
+    assert restored.fitted_patients_ == frozenset()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"prior_strength": 1, "slope": "x", "intercept": 0},
+        {"prior_strength": 1, "slope": -1, "intercept": 0},
+        {"prior_strength": 1, "slope": 1, "intercept": float("nan")},
+    ],
+)
+def test_a_damaged_calibrator_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(BundleError, match="export the bundle again"):
+        PlattCalibrator.from_dict(values)

@@ -1,0 +1,199 @@
+"""The only place for sentences that a clinician reads. Short, plain, and never saying more than the numbers do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from usdlr.core.errors import InputError
+from usdlr.core.types import ContractStatus, RiskGroup, Stage
+from usdlr.decision.contract import Contract
+
+NOT_A_MEDICAL_DEVICE = (
+    "usdlr is research software, not a medical device: its output must not decide on diagnosis or treatment."
+)
+SIMULATED = "Simulated patients: these numbers come from computer-made images and say nothing about real patients."
+UNCERTIFIED = "uncertified"
+
+P_SLN = "P(SLN positive | x)"
+P_NSLN = "P(NSLN positive | SLN positive, x)"
+"""How the two probabilities are labelled on every page; x is what was known before surgery."""
+
+ENDPOINT_NAMES: Mapping[Stage, str] = {
+    Stage.SLN: "sentinel lymph node (SLN)",
+    Stage.NSLN: "non-sentinel lymph node (NSLN)",
+}
+
+GROUP_SENTENCES: Mapping[RiskGroup, str] = {
+    RiskGroup.LR_SLN: (
+        f"Low risk of a positive sentinel lymph node: {P_SLN} is below its threshold. Research use only."
+    ),
+    RiskGroup.HR_SLN_LR_NSLN: (
+        "High risk of a positive sentinel lymph node; if it is positive, low risk of positive non-sentinel nodes: "
+        f"{P_NSLN} is below its threshold. Research use only."
+    ),
+    RiskGroup.HR_SLN_HR_NSLN: (
+        "High risk of a positive sentinel lymph node; if it is positive, high risk of positive non-sentinel nodes: "
+        f"{P_NSLN} is at or above its threshold. Research use only."
+    ),
+    RiskGroup.DEFER: (
+        "No answer (DEFER): the false-negative target is uncertified, so the patient follows the usual pathway. "
+        "Research use only."
+    ),
+}
+
+
+def percent(rate: float, digits: int = 1) -> str:
+    """A rate as a percentage.
+
+    Examples
+    --------
+    >>> percent(0.05), percent(0.10, 0)
+    ('5.0 %', '10 %')
+    """
+    return f"{100 * rate:.{digits}f} %"
+
+
+def decision_reason(group: RiskGroup, status: ContractStatus) -> str:
+    """Why an axilla is in its group; an answer without a certified contract says so.
+
+    Examples
+    --------
+    >>> decision_reason(RiskGroup.LR_SLN, ContractStatus.NOT_CERTIFIABLE)[:15]
+    'Uncertified: lo'
+    """
+    sentence = GROUP_SENTENCES[group]
+    if status is ContractStatus.CERTIFIED or group is RiskGroup.DEFER:
+        return sentence
+    return f"{UNCERTIFIED.capitalize()}: {sentence[0].lower()}{sentence[1:]}"
+
+
+def contract_sentence(contract: Contract, *, known_nsln: str = "among dissected axillae") -> str:
+    """What the contract promises, or why it promises nothing, in one sentence.
+
+    Parameters
+    ----------
+    contract : Contract
+        The contract.
+    known_nsln : str
+        Among whom the NSLN status is known.
+    """
+    alpha, held, needed = contract.alpha, contract.positives, contract.required_positives
+    sln, nsln = str(Stage.SLN), str(Stage.NSLN)
+    confidence = f"{100 * (1 - contract.delta):g} %"
+    targets = (
+        f"at most {100 * alpha[sln]:g} % of SLN-positive axillae and at most {100 * alpha[nsln]:g} % of NSLN-positive "
+        f"axillae ({known_nsln}) are missed"
+    )
+    if contract.certified:
+        return (
+            f"Certified with {confidence} confidence: {targets}, for patients exchangeable with the calibration "
+            f"patients, of whose positives the thresholds miss {contract.misses[sln]} of {held[sln]} (SLN) and "
+            f"{contract.misses[nsln]} of {held[nsln]} (NSLN)."
+        )
+    counts = f"the calibration patients hold {held[sln]} SLN-positive and {held[nsln]} NSLN-positive axillae"
+    if held[sln] >= needed[sln] and held[nsln] >= needed[nsln]:
+        return (
+            f"Uncertified: {counts}, enough in number, but no threshold that spares anybody could be shown with "
+            f"{confidence} confidence to keep the target that {targets}."
+        )
+    return (
+        f"Uncertified: {counts}, but at least {needed[sln]} and {needed[nsln]} are needed to show with {confidence} "
+        f"confidence that {targets}; the thresholds shown miss none of these few and promise nothing."
+    )
+
+
+def rate_sentence(
+    events: int, n: int, low: float | None, high: float | None, *, alpha: float | None = None, what: str = "missed"
+) -> str:
+    """A rate with its interval and, where a target is given, what the interval says about it.
+
+    Interval ends are rounded outward, so that no rounding makes the result look more certain than it is.
+
+    Parameters
+    ----------
+    events, n : int
+        Numerator and denominator.
+    low, high : float or None
+        Ends of the 95 % interval, as rates; None where undefined.
+    alpha : float, optional
+        The target that the rate should not exceed.
+    what : str
+        What happened to the events.
+
+    Examples
+    --------
+    >>> rate_sentence(7, 32, 0.0928, 0.3997)
+    '7 of 32 missed, 21.9 % (95 % interval 9.2 to 40.0 %).'
+    >>> rate_sentence(0, 20, 0.0, 0.1684, alpha=0.1)
+    '0 of 20 missed, 0.0 % (95 % interval 0.0 to 16.9 %); this does not settle whether the rate is within 10 %.'
+    """
+    if n == 0 or low is None or high is None:
+        return f"No rate can be given: {events} of {n} {what}."
+    value = percent(events / n)
+    if events > 0 and value == percent(0.0):
+        value = "below 0.1 %"
+    if events < n and value == percent(1.0):
+        value = "above 99.9 %"
+    interval = f"95 % interval {_outward(low, math.floor)} to {_outward(high, math.ceil)} %"
+    sentence = f"{events} of {n} {what}, {value} ({interval})"
+    if alpha is None:
+        return f"{sentence}."
+    target = f"{100 * alpha:g} %"
+    if high <= alpha:
+        return f"{sentence}; the interval lies within the target of {target}."
+    if low > alpha:
+        return f"{sentence}; the target of {target} is broken."
+    return f"{sentence}; this does not settle whether the rate is within {target}."
+
+
+def proxy_notice(stage: Stage, sentence: str) -> str:
+    """Says that an endpoint is a stand-in, and for what.
+
+    Examples
+    --------
+    >>> proxy_notice(Stage.SLN, "malignant against benign.")
+    'Proxy endpoint instead of sentinel lymph node (SLN) status: malignant against benign. It says nothing about ...'
+    """
+    return (
+        f"Proxy endpoint instead of {ENDPOINT_NAMES[Stage(stage)]} status: {sentence.rstrip('. ')}. "
+        "It says nothing about lymph nodes."
+    )
+
+
+def cohort_line(cohort: Mapping[str, Any]) -> str:
+    """The cohort behind a number, in one line.
+
+    Parameters
+    ----------
+    cohort : mapping
+        ``centres`` (names), ``patients``, ``axillae``, ``image_sets``, ``excluded`` (counts), as in ``metrics.json``.
+
+    Raises
+    ------
+    InputError
+        If a key is missing.
+
+    Examples
+    --------
+    >>> cohort_line({"centres": ["A", "B"], "patients": 2, "axillae": 3, "image_sets": 4, "excluded": 1})
+    'Cohort: 2 patients, 3 axillae, 4 image sets from 2 centres (A, B); 1 excluded row.'
+    """
+    try:
+        centres = [str(name) for name in cohort["centres"]]
+        parts = [_count(cohort["patients"], "patient"), _count(cohort["axillae"], "axilla", "axillae")]
+        parts.append(_count(cohort["image_sets"], "image set"))
+        excluded = _count(cohort["excluded"], "excluded row")
+    except KeyError as error:
+        raise InputError(f"found no {error} in the cohort, expected the cohort part of metrics.json") from error
+    return f"Cohort: {', '.join(parts)} from {_count(len(centres), 'centre')} ({', '.join(centres)}); {excluded}."
+
+
+def _outward(rate: float, rounding: Any) -> str:
+    # Ten digits first: 0.07 * 1000 is 70.00000000000001 and must not become 7.1 %.
+    return f"{rounding(round(1000 * rate, 7)) / 10:.1f}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
