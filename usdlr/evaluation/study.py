@@ -1,0 +1,211 @@
+"""Everything that ``metrics.json`` holds, from out-of-fold predictions and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from usdlr.core.errors import InputError, LeakError
+from usdlr.core.tables import DECISIONS, PREDICTIONS
+from usdlr.core.types import Split, Stage
+from usdlr.evaluation import metrics
+from usdlr.evaluation.alignment import by_axilla, endpoint_counts, label_table, same_axillae
+from usdlr.evaluation.cascade import cascade_rates
+from usdlr.evaluation.intervals import Estimate
+
+HEADER: tuple[str, ...] = ("experiment", "question", "simulated", "proxies", "endpoints")
+REFERENCES: Mapping[str, float] = {"sentinel_biopsy_fnr": 0.10, "axillary_dissection_fnr": 0.05}
+"""What surgery itself misses, to print beside the result."""
+
+_AGREE = 1e-9  # probabilities and thresholds that are one number in two tables
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineScores:
+    """Out-of-fold scores of something that the model must beat.
+
+    Parameters
+    ----------
+    title : str
+        Name for readers.
+    predictions : DataFrame
+        ``patient_id side stage fold score``: the model's axillae at both stages; higher means more likely positive.
+    """
+
+    title: str
+    predictions: pd.DataFrame
+
+
+def study_metrics(
+    *,
+    predictions: pd.DataFrame,
+    decisions: pd.DataFrame,
+    labels: pd.DataFrame,
+    contract: dict[str, Any],
+    fold_contracts: dict[str, dict[str, Any]],
+    baselines: dict[str, BaselineScores],
+    header: dict[str, Any],
+    cohort: dict[str, Any],
+) -> dict[str, Any]:
+    """The content of ``metrics.json``.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        The ``predictions`` table; only rows of the test split are used, each axilla once per stage.
+    decisions : DataFrame
+        The out-of-fold ``decisions`` table of the same axillae.
+    labels : DataFrame
+        ``patient_id side sln nsln`` of the same axillae: 1 positive, 0 negative, NaN unknown.
+    contract : dict
+        The bundle's contract, as plain data.
+    fold_contracts : dict of str to dict
+        Each test fold's contract, as plain data.
+    baselines : dict of str to BaselineScores
+        By name.
+    header : dict
+        ``experiment question simulated proxies endpoints``.
+    cohort : dict
+        Counts for readers; the endpoint counts are made here from ``labels``.
+
+    Returns
+    -------
+    dict
+        Plain data.
+
+    Raises
+    ------
+    LeakError
+        If a patient is in two splits of one fold, or is tested in two folds.
+    InputError
+        If the tables do not hold the same axillae once each, or disagree about a probability, fold or threshold.
+    """
+    missing = [name for name in HEADER if name not in header]
+    if missing:
+        raise InputError(f"found no {missing[0]!r} in the header of the metrics, expected {', '.join(HEADER)}; add it")
+    truth = label_table(labels)
+    test = _test_rows(predictions)
+    tested = {stage: _stage_rows(test, stage, truth) for stage in Stage}
+    decided = _checked_decisions(decisions, tested, fold_contracts)
+    return {
+        **header,
+        "cohort": _checked_cohort(cohort, labels, truth),
+        "stages": {
+            str(stage): _stage(tested[stage], decided[f"t_{stage}"], _stage_labels(truth, stage)) for stage in Stage
+        },
+        "cascade": {**cascade_rates(decisions, labels), "contract": contract, "folds": fold_contracts},
+        "baselines": {name: _baseline(name, scores, tested, truth) for name, scores in baselines.items()},
+        "references": dict(REFERENCES),
+    }
+
+
+def _test_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+    table = PREDICTIONS.conform(predictions)
+    # Over both stages: whoever trained either stage of a fold cannot test its cascade.
+    splits = table.groupby(["fold", "patient_id"])["split"].nunique()
+    if (splits > 1).any():
+        raise LeakError(
+            f"found {int((splits > 1).sum())} patients in two splits of one fold, expected exactly one; "
+            "make the splits again"
+        )
+    test = table[table["split"] == str(Split.TEST)]
+    folds = test.groupby("patient_id")["fold"].nunique()
+    if (folds > 1).any():
+        raise LeakError(
+            f"found {int((folds > 1).sum())} patients tested in more than one fold, expected one fold each; both sides "
+            "and both stages of a patient travel together"
+        )
+    return test
+
+
+def _stage_rows(test: pd.DataFrame, stage: Stage, truth: pd.DataFrame) -> pd.DataFrame:
+    what = f"test predictions of stage {stage}"
+    rows = by_axilla(test[test["stage"] == str(stage)], ("fold", "logit", "probability"), what)
+    same_axillae(rows, truth, what, "labels")
+    return rows
+
+
+def _checked_decisions(
+    decisions: pd.DataFrame, tested: Mapping[Stage, pd.DataFrame], fold_contracts: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    decided = by_axilla(DECISIONS.conform(decisions), ("p_sln", "t_sln", "p_nsln", "t_nsln"), "decisions")
+    for stage, rows in tested.items():
+        same_axillae(decided, rows, "decisions", "test predictions")
+        differ = np.abs(decided[f"p_{stage}"].to_numpy() - rows["probability"].to_numpy()) > _AGREE
+        if differ.any():
+            raise InputError(
+                f"found {int(differ.sum())} of {len(rows)} decisions whose p_{stage} is not the test prediction's, "
+                "expected out-of-fold decisions; decide again on the test rows"
+            )
+        unknown = sorted(set(rows["fold"]) - set(fold_contracts))
+        if unknown:
+            raise InputError(f"found no contract of fold {unknown[0]!r}, expected one per test fold; pass it")
+        expected = rows["fold"].map({fold: float(values[f"t_{stage}"]) for fold, values in fold_contracts.items()})
+        differ = np.abs(decided[f"t_{stage}"].to_numpy() - expected.to_numpy(dtype=np.float64)) > _AGREE
+        if differ.any():
+            raise InputError(
+                f"found {int(differ.sum())} of {len(rows)} decisions whose t_{stage} is not their test fold's, "
+                "expected each axilla to be judged by its own fold's contract; decide again"
+            )
+    return decided
+
+
+def _checked_cohort(cohort: Mapping[str, Any], labels: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
+    counted: dict[str, Any] = endpoint_counts(labels)
+    counted |= {"axillae": len(truth), "patients": truth.index.get_level_values("patient_id").nunique()}
+    for name, value in counted.items():
+        if name in cohort and cohort[name] != value:
+            raise InputError(
+                f"found {name} = {cohort[name]} in the cohort but {value} in the labels, expected the same; every "
+                "axilla of the cohort needs an out-of-fold prediction"
+            )
+    return {**cohort, **counted}
+
+
+def _stage_labels(truth: pd.DataFrame, stage: Stage) -> pd.Series:
+    """Status by axilla; at the NSLN stage it counts only on SLN-positive axillae."""
+    return truth["sln"] if stage is Stage.SLN else truth["nsln"].where(truth["sln"] == 1)
+
+
+def _stage(rows: pd.DataFrame, threshold: pd.Series, y: pd.Series) -> dict[str, Any]:
+    probability, logit = rows["probability"], rows["logit"]
+    estimates = {
+        "auc": _pooled(metrics.auc(y, probability)),
+        "auc_mean_over_folds": metrics.auc_mean_over_folds(y, probability, rows["fold"]),
+        **metrics.operating_point(y, probability, threshold),
+        "brier": metrics.brier(y, probability),
+        "calibration_slope": metrics.calibration_slope(y, logit),
+        "calibration_intercept": metrics.calibration_intercept(y, logit),
+    }
+    return {name: estimate.as_dict() for name, estimate in estimates.items()}
+
+
+def _baseline(
+    name: str, baseline: BaselineScores, tested: Mapping[Stage, pd.DataFrame], truth: pd.DataFrame
+) -> dict[str, Any]:
+    stages: dict[str, dict[str, Any]] = {}
+    for stage, rows in tested.items():
+        chosen = baseline.predictions[baseline.predictions["stage"].astype(str) == str(stage)]
+        what = f"predictions of the baseline {name} at stage {stage}"
+        theirs = by_axilla(chosen, ("fold", "score"), what)
+        same_axillae(theirs, rows, what, "model's test predictions")
+        if (theirs["fold"].astype(str).to_numpy() != rows["fold"].astype(str).to_numpy()).any():
+            raise InputError(f"found other test folds in the {what}, expected the model's; fit it on the same folds")
+        y, score = _stage_labels(truth, stage), theirs["score"]
+        estimates = {
+            "auc": _pooled(metrics.auc(y, score)),
+            "auc_mean_over_folds": metrics.auc_mean_over_folds(y, score, rows["fold"]),
+            "difference": _pooled(metrics.delong_difference(y, rows["probability"], score)),
+        }
+        stages[str(stage)] = {key: estimate.as_dict() for key, estimate in estimates.items()}
+    return {"title": baseline.title, "auc": stages[str(Stage.SLN)]["auc"], "stages": stages}
+
+
+def _pooled(estimate: Estimate) -> Estimate:
+    if estimate.value is None:
+        return estimate
+    return replace(estimate, method=f"pooled over folds: {estimate.method}")
