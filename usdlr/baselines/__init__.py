@@ -1,0 +1,1 @@
+"""Plain models on the same folds, which a network must beat."""

@@ -1,0 +1,243 @@
+"""A bundle: one folder of safetensors and JSON with the SHA-256 of every file. Loading executes nothing from it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from usdlr.core.errors import BundleError, DataError
+from usdlr.core.files import read_json, write_json
+from usdlr.core.hashing import file_hash
+from usdlr.core.provenance import code_state, package_versions
+from usdlr.core.types import OnUncertified, Stage
+from usdlr.decision.calibration import PlattCalibrator
+from usdlr.decision.contract import Contract
+from usdlr.imaging.crop import CropSettings
+from usdlr.inference.stage import StageModel, load_calibrator, load_stage
+from usdlr.models.settings import NetworkSettings
+from usdlr.radiomics.settings import RadiomicsSettings
+
+SCHEMA = 1
+MANIFEST, CONTRACT, FOLDS = "bundle.json", "contract.json", "folds"
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a case is prepared for the model, from files to tensors.
+
+    Parameters
+    ----------
+    network : NetworkSettings
+        Blocks and layers.
+    crop : CropSettings
+        Crop in mm and pixels.
+    radiomics : RadiomicsSettings
+        What is measured; its margin is the ring's margin for the crops too.
+    engine : str
+        Radiomics engine.
+    clinical : tuple of str
+        Pre-operative variables.
+    batch_size, threads : int
+        Part of the model: another value may change a probability by up to 1e-6.
+    """
+
+    network: NetworkSettings
+    crop: CropSettings
+    radiomics: RadiomicsSettings
+    engine: str
+    clinical: tuple[str, ...]
+    batch_size: int
+    threads: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "network": self.network.as_dict(),
+            "crop": {"size_px": self.crop.size_px, "context_mm": self.crop.context_mm},
+            "radiomics": self.radiomics.as_dict(),
+            "engine": self.engine,
+            "clinical": list(self.clinical),
+            "batch_size": self.batch_size,
+            "threads": self.threads,
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Preparation:
+        """Restore what :meth:`as_dict` gave."""
+        return cls(
+            network=NetworkSettings(**state["network"]),
+            crop=CropSettings(**state["crop"]),
+            radiomics=RadiomicsSettings(**state["radiomics"]),
+            engine=str(state["engine"]),
+            clinical=tuple(state["clinical"]),
+            batch_size=int(state["batch_size"]),
+            threads=int(state["threads"]),
+        )
+
+
+@dataclass(frozen=True)
+class Member:
+    """One complete cascade: both stages, their calibrators and the contract.
+
+    Parameters
+    ----------
+    name : str
+        ``bundle``, or the name of the fold.
+    models, calibrators : mapping
+        By stage.
+    contract : Contract
+        Thresholds and what they promise.
+    """
+
+    name: str
+    models: Mapping[Stage, StageModel]
+    calibrators: Mapping[Stage, PlattCalibrator]
+    contract: Contract
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that can be applied.
+
+    Parameters
+    ----------
+    preparation : Preparation
+        From files to tensors.
+    member : Member
+        The cascade in use.
+    on_uncertified : OnUncertified
+        What to answer when the contract is not certifiable.
+    card : dict
+        Name, endpoints, proxies, cohort and versions.
+    """
+
+    preparation: Preparation
+    member: Member
+    on_uncertified: OnUncertified
+    card: dict[str, Any]
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    members: Mapping[str, Path],
+    preparation: Preparation,
+    on_uncertified: OnUncertified,
+    card: Mapping[str, Any],
+) -> Path:
+    """Assemble a bundle.
+
+    Parameters
+    ----------
+    folder : Path
+        Target; an older bundle there is replaced.
+    members : mapping of str to Path
+        Folder of each fitted member by name; ``bundle`` is the one that ships, the others are folds.
+    preparation : Preparation
+        From files to tensors.
+    on_uncertified : OnUncertified
+        Default answer without a certified contract.
+    card : mapping
+        What the bundle says about itself; no patient rows.
+
+    Returns
+    -------
+    Path
+        The manifest.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
+    for name, source in members.items():
+        target = folder if name == "bundle" else folder / FOLDS / name
+        for path in member_files(source):
+            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / path.relative_to(source))
+    files = {str(path.relative_to(folder)): file_hash(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    write_json(
+        folder / MANIFEST,
+        {
+            "schema": SCHEMA,
+            "card": dict(card),
+            "preparation": preparation.as_dict(),
+            "on_uncertified": str(on_uncertified),
+            "versions": package_versions(),
+            "code": code_state(),
+            "files": files,
+        },
+    )
+    return folder / MANIFEST
+
+
+def member_files(folder: Path) -> list[Path]:
+    """Every file of a fitted member."""
+    names = ("model.safetensors", "selector.json", "calibrator.json")
+    return [*(folder / str(stage) / name for stage in Stage for name in names), folder / CONTRACT]
+
+
+def load_member(folder: Path, name: str, network: NetworkSettings) -> Member:
+    """Read a member's files."""
+    return Member(
+        name=name,
+        models={stage: load_stage(folder / str(stage), network) for stage in Stage},
+        calibrators={stage: load_calibrator(folder / str(stage)) for stage in Stage},
+        contract=Contract.from_dict(read_json(folder / CONTRACT)),
+    )
+
+
+def load_bundle(folder: Path, *, member: str | None = None) -> Bundle:
+    """Read and verify a bundle.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle.
+    member : str, optional
+        Name of a fold to use instead of the model that ships.
+
+    Raises
+    ------
+    DataError
+        If there is no bundle or no such member.
+    BundleError
+        If a file is missing, altered, or of another schema.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise DataError(f"found no {MANIFEST} in {folder}, expected a bundle that `usdlr run` wrote; check the path")
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        found = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
+        raise BundleError(f"found a bundle of schema {found}, expected {SCHEMA}; export it again with this version")
+    _verify(folder, manifest.get("files"))
+    target = folder if member is None else folder / FOLDS / member
+    if not (target / CONTRACT).is_file():
+        known = sorted(path.name for path in (folder / FOLDS).glob("*"))
+        raise DataError(f"found no member {member!r} in {folder}, expected one of {', '.join(known)}")
+    try:
+        preparation = Preparation.from_dict(manifest["preparation"])
+        on_uncertified, card = OnUncertified(manifest["on_uncertified"]), dict(manifest["card"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"found a damaged {MANIFEST} in {folder} ({error!r}); export the bundle again") from error
+    return Bundle(preparation, load_member(target, member or "bundle", preparation.network), on_uncertified, card)
+
+
+def _verify(folder: Path, files: object) -> None:
+    if not isinstance(files, dict) or not files:
+        raise BundleError(f"found no list of files in {folder / MANIFEST}, expected one; export the bundle again")
+    for name, digest in files.items():
+        parts = PurePosixPath(str(name))
+        if parts.is_absolute() or ".." in parts.parts:
+            raise BundleError(f"found the file name {name!r} in {MANIFEST}, expected a name inside the bundle")
+        path = folder / parts
+        if not path.is_file() or path.is_symlink():
+            raise BundleError(f"found no regular file {name} in {folder}, expected every listed file; copy it again")
+        if file_hash(path) != digest:
+            raise BundleError(f"found {name} altered (SHA-256 differs from {MANIFEST}); copy the bundle again")
+    listed = {folder / str(name) for name in files} | {folder / MANIFEST}
+    extra = [path for path in folder.rglob("*") if path.is_file() and path not in listed]
+    if extra:
+        raise BundleError(
+            f"found {extra[0].relative_to(folder)} in {folder}, which {MANIFEST} does not list; remove it or copy again"
+        )
