@@ -1,0 +1,319 @@
+"""The tables of the study page, as plain text cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from usdlr.core.types import ContractStatus, RiskGroup, Stage
+from usdlr.report.inputs import StudyInputs
+from usdlr.report.redact import redact, redact_settings
+from usdlr.report.tables import (
+    EN_DASH,
+    NBSP,
+    Estimate,
+    count,
+    estimate_text,
+    events_text,
+    exclusion_words,
+    finite,
+    method_text,
+    number,
+    percent,
+    promise,
+    rate_text,
+)
+
+_LONGEST_EXAMPLE = 220
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """One table of the page.
+
+    Parameters
+    ----------
+    caption : str
+        What it holds, with the marks of the cohort.
+    head : tuple of str
+        Column headings.
+    rows : tuple of tuple of str
+        Cells; the first names the row.
+    notes : tuple of str
+        Methods and n, printed underneath.
+    texts : tuple of int
+        Positions of the columns that hold words rather than figures; the first always does.
+    """
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    texts: tuple[int, ...] = ()
+
+
+def contract_table(inputs: StudyInputs) -> PageTable:
+    """Thresholds and counts of the bundle's contract and of each fold's."""
+    folds: Mapping[str, Any] = inputs.metrics["cascade"]["folds"]
+    rows = [_contract_row("Bundle", inputs.contract)]
+    rows += [_contract_row(f"Fold {fold}", folds[fold]) for fold in sorted(folds, key=_natural)]
+    return PageTable(
+        inputs.marks.title("Thresholds and what the calibration patients support"),
+        (
+            "",
+            "Status",
+            "Threshold SLN",
+            "Threshold NSLN",
+            "SLN positives missed",
+            "NSLN positives missed",
+            "SLN / NSLN positives needed",
+            f"P{NBSP}value",
+        ),
+        tuple(rows),
+        (
+            f"An axilla is LR-SLN below the {inputs.marks.adjective}SLN threshold, otherwise LR-NSLN below the "
+            f"{inputs.marks.adjective}NSLN threshold. Missed: of the positive calibration axillae, n as given. "
+            "Needed: positives that could certify the target. P value: the larger of the two exact binomial "
+            "p-values; none is given unless certified.",
+        ),
+        texts=(1,),
+    )
+
+
+def _contract_row(name: str, contract: Mapping[str, Any]) -> tuple[str, ...]:
+    certified = contract["status"] == ContractStatus.CERTIFIED
+    needed, p_value = contract["required_positives"], finite(contract["p_value"])
+    return (
+        name,
+        "certified" if certified else "uncertified",
+        number(contract["t_sln"], 3),
+        number(contract["t_nsln"], 3),
+        *(f"{count(contract['misses'][stage])} of {count(contract['positives'][stage])}" for stage in Stage),
+        f"{count(needed['sln'])} / {count(needed['nsln'])}",
+        EN_DASH if p_value is None else number(p_value, 4),
+    )
+
+
+def _natural(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdigit() else (1 << 30, name)
+
+
+def rates_table(inputs: StudyInputs) -> PageTable:
+    """False-negative rates with the verified share and the deferral rates beside them."""
+    cascade, alpha = inputs.metrics["cascade"], inputs.contract["alpha"]
+    entries = (
+        ("Missed, of SLN-positive axillae", "fnr_sln", promise(alpha["sln"])),
+        (f"Missed, of NSLN-positive axillae {inputs.known_nsln}", "fnr_nsln", promise(alpha["nsln"])),
+        ("NSLN status known, of SLN-positive axillae (verified share)", "verified_share", EN_DASH),
+        ("Deferred, of all axillae", "defer_rate", EN_DASH),
+        ("Deferred, of SLN-positive axillae", "defer_rate_sln_positive", EN_DASH),
+        (f"Deferred, of NSLN-positive axillae {inputs.known_nsln}", "defer_rate_nsln_positive", EN_DASH),
+    )
+    return PageTable(
+        inputs.marks.title("False-negative and deferral rates of the cascade, out-of-fold"),
+        ("", "Rate (95 % interval)", "Axillae", "Tolerated (alpha)"),
+        tuple((label, rate_text(cascade[key]), events_text(cascade[key]), target) for label, key, target in entries),
+        (
+            f"Rates: {'; '.join(_methods(cascade[key] for _, key, _ in entries))}.",
+            "Interval ends are rounded outward. Deferred axillae are never misses.",
+        ),
+    )
+
+
+def groups_table(inputs: StudyInputs) -> PageTable:
+    """The make-up of every risk group."""
+    groups = inputs.metrics["cascade"]["groups"]
+    total = sum(int(groups[group]["n"]) for group in RiskGroup)
+    rows = []
+    for group in RiskGroup:
+        entry = groups[group]
+        share = percent(entry["n"] / total) if total else EN_DASH
+        keys = ("sln_positive", "sln_unknown", "nsln_positive", "nsln_unknown")
+        rows.append((str(group), count(entry["n"]), share, *(count(entry[key]) for key in keys)))
+    return PageTable(
+        inputs.marks.title(f"Risk groups of {count(total)} axillae, out-of-fold"),
+        ("", "Axillae", "Share", "SLN positive", "SLN unknown", "NSLN positive", "NSLN unknown"),
+        tuple(rows),
+        ("Counts of axillae. NSLN unknown: SLN-positive axillae without known NSLN status.",),
+    )
+
+
+def discrimination_table(inputs: StudyInputs, stage: Stage) -> PageTable:
+    """Areas under the curve of the model and the baselines, and the model's lead over each."""
+    model, baselines = inputs.metrics["stages"][stage], inputs.metrics["baselines"]
+    rows = [
+        (
+            "Model",
+            estimate_text(model["auc"]),
+            estimate_text(model["auc_mean_over_folds"]),
+            EN_DASH,
+            count(model["auc"].get("n")),
+        )
+    ]
+    pooled, means, leads = [model["auc"]], [model["auc_mean_over_folds"]], []
+    for name, entry in baselines.items():
+        part = entry["stages"][stage]
+        rows.append(
+            (
+                inputs.baseline_title(name),
+                estimate_text(part["auc"]),
+                estimate_text(part["auc_mean_over_folds"]),
+                estimate_text(part["difference"]),
+                count(part["auc"].get("n")),
+            )
+        )
+        pooled.append(part["auc"])
+        means.append(part["auc_mean_over_folds"])
+        leads.append(part["difference"])
+    for name, label in (("oracle", "Oracle (truth known)"), ("limit", "Limit of the images")):
+        if stage is Stage.SLN and name in inputs.metrics:
+            auc = inputs.metrics[name]["auc"]
+            rows.append((label, estimate_text(auc), EN_DASH, EN_DASH, count(auc.get("n"))))
+            pooled.append(auc)
+    among = "" if stage is Stage.SLN else f"Judged on SLN-positive axillae, {inputs.known_nsln}. "
+    return PageTable(
+        inputs.marks.title(f"Discrimination, {stage.upper()} stage"),
+        (
+            "",
+            "AUC, pooled over folds (95 % interval)",
+            "AUC, mean over folds (95 % interval)",
+            "Model minus baseline (95 % interval)",
+            "n",
+        ),
+        tuple(rows),
+        (
+            f"{among}n: axillae with known status. AUC: area under the ROC curve; pooled: one curve over all "
+            "out-of-fold predictions, each from its fold's model.",
+            *(
+                f"{word}: {'; '.join(_methods(part))}."
+                for word, part in (("Pooled", pooled), ("Mean", means), ("Difference", leads))
+                if part
+            ),
+        ),
+    )
+
+
+def operating_table(inputs: StudyInputs) -> PageTable:
+    """Sensitivity, specificity and predictive values at the thresholds that each axilla was decided with."""
+    keys = (
+        ("sensitivity", "Sensitivity"),
+        ("specificity", "Specificity"),
+        ("ppv", "Positive predictive value"),
+        ("npv", "Negative predictive value"),
+    )
+    rows, shown = [], []
+    for key, label in keys:
+        cells = []
+        for stage in Stage:
+            entry = inputs.metrics["stages"][stage][key]
+            shown.append(entry)
+            cells += [rate_text(entry), events_text(entry)]
+        rows.append((label, *cells))
+    return PageTable(
+        inputs.marks.title("Operating point of each stage on its own"),
+        ("", "SLN stage (95 % interval)", "Axillae", "NSLN stage (95 % interval)", "Axillae"),
+        tuple(rows),
+        (
+            f"A positive call is a probability at or above the {inputs.marks.adjective}threshold of the axilla's own "
+            f"test fold. The NSLN stage is judged on SLN-positive axillae, {inputs.known_nsln}. Rates: "
+            f"{'; '.join(_methods(shown))}.",
+        ),
+    )
+
+
+def calibration_table(inputs: StudyInputs) -> PageTable:
+    """Slope, intercept and Brier score per stage."""
+    keys = (
+        ("calibration_slope", "Calibration slope", "1"),
+        ("calibration_intercept", "Calibration intercept", "0"),
+        ("brier", "Brier score", "0"),
+    )
+    stages = inputs.metrics["stages"]
+    return PageTable(
+        inputs.marks.title("Calibration"),
+        ("", "SLN stage (95 % interval)", "n", "NSLN stage (95 % interval)", "n", "Ideal"),
+        tuple(
+            (
+                label,
+                *(
+                    cell
+                    for stage in Stage
+                    for cell in (
+                        estimate_text(stages[stage][key], 2 if key != "brier" else 3),
+                        count(stages[stage][key].get("n")),
+                    )
+                ),
+                ideal,
+            )
+            for key, label, ideal in keys
+        ),
+        tuple(f"{label}: {'; '.join(_methods(stages[stage][key] for stage in Stage))}." for key, label, _ in keys),
+    )
+
+
+def cohort_table(inputs: StudyInputs) -> PageTable:
+    """Node status of the cohort, and what counts as positive."""
+    cohort = inputs.metrics["cohort"]
+    rows = []
+    for stage in Stage:
+        words = inputs.metrics["endpoints"][stage]
+        among = "" if stage is Stage.SLN else ", among SLN-positive axillae"
+        rows.append(
+            (
+                f"{stage.upper()}{among}",
+                *(count(cohort[stage][key]) for key in ("positive", "negative", "unknown")),
+                f"{words['positive']} (column {words['column']})",
+            )
+        )
+    return PageTable(
+        inputs.marks.title(f"Status of {count(cohort['axillae'])} axillae"),
+        ("", "Positive", "Negative", "Unknown", "What counts as positive"),
+        tuple(rows),
+        ("Counts of axillae. Unknown is never read as negative.",),
+        texts=(4,),
+    )
+
+
+def exclusions_table(inputs: StudyInputs, names: Iterable[str]) -> PageTable:
+    """Why rows of the centres' exports were not used, with one example sentence each, free of identifiers."""
+    hidden, table = tuple(names), inputs.exclusions
+    rows = []
+    for (code, step), part in sorted(
+        table.groupby(["code", "step"], sort=True), key=lambda item: (-len(item[1]), item[0])
+    ):
+        example = redact(str(part["sentence"].iloc[0]), hidden)
+        if len(example) > _LONGEST_EXAMPLE:
+            example = f"{example[: _LONGEST_EXAMPLE - 1]}…"
+        rows.append((exclusion_words(str(code)).capitalize(), str(code), str(step), count(len(part)), example))
+    return PageTable(
+        inputs.marks.title(f"Rows of the centres' exports that were not used, n ={NBSP}{count(len(table))}"),
+        ("", "Code", "Step", "Rows", "Example"),
+        tuple(rows),
+        ("Identifiers in the examples are left out.",),
+        texts=(1, 2, 4),
+    )
+
+
+def provenance_table(inputs: StudyInputs, names: Iterable[str]) -> PageTable:
+    """Where the numbers come from: command, seed, hashes, versions."""
+    hidden = tuple(names)
+    rows = [
+        (redact_settings(key, hidden), redact_settings(value, hidden))
+        for key, value in _flat(inputs.provenance)
+        if not key.startswith("config.")
+    ]
+    return PageTable(inputs.marks.title("Provenance"), ("", "Value"), tuple(rows), texts=(1,))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def _methods(estimates: Iterable[Estimate]) -> tuple[str, ...]:
+    """The distinct methods of estimates that have a value, in the order they appear."""
+    return tuple(dict.fromkeys(method_text(entry) for entry in estimates if finite(entry.get("value")) is not None))
