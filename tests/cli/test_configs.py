@@ -1,0 +1,51 @@
+"""Every YAML in configs/ and experiments/ is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import DEMO, ROOT
+from usdlr.cli.run import read_config
+
+PARTS = {"model": "model", "radiomics": "radiomics", "trainer": "fit", "cascade": "contract"}
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*/experiment.yaml"))
+OVERLAYS = sorted((ROOT / "experiments").glob("*/ci.yaml"))
+COMPONENTS = sorted((ROOT / "configs").glob("*/*.yaml"))
+
+
+def test_there_is_something_to_build() -> None:
+    assert len(EXPERIMENTS) >= 2
+    assert len(COMPONENTS) >= 4
+    every = set((ROOT / "experiments").rglob("*.yaml")) | set((ROOT / "configs").rglob("*.yaml"))
+    assert every == {*EXPERIMENTS, *OVERLAYS, *COMPONENTS}
+    for path in EXPERIMENTS:
+        assert (path.parent / "README.md").is_file()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.parent.name)
+def test_experiment(path: Path) -> None:
+    config, out = read_config([str(path), "--out", "x"])
+    assert config.name == path.parent.name
+    assert out == Path("x")
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.parent.name)
+def test_overlay(path: Path) -> None:
+    config, _ = read_config([str(path.with_name("experiment.yaml")), "--config", str(path), "--out", "x"])
+    assert config.model.backbone == "test_resnet"
+
+
+@pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_component(path: Path) -> None:
+    key = PARTS[path.parent.name]
+    config, _ = read_config([str(DEMO), f"--{key}", str(path), "--out", "x"])
+    assert getattr(config, key) is not None
+
+
+def test_component_named_inside_a_file_is_found_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "part.yaml").write_text("backbone: resnet18\n")
+    (tmp_path / "experiment.yaml").write_text("name: x\nquestion: y\ndata: {centre: simulated}\nmodel: part.yaml\n")
+    config, _ = read_config([str(tmp_path / "experiment.yaml"), "--out", "x"])
+    assert config.model.backbone == "resnet18"

@@ -1,0 +1,260 @@
+"""A whole run: what it writes, that it repeats, that it resumes, and that it refuses leaks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from tests.tiny import tiny_config
+from usdlr.core import tables
+from usdlr.core.errors import ConfigError, LeakError
+from usdlr.core.hashing import table_hash
+from usdlr.core.journal import Journal
+from usdlr.core.types import ContractStatus, RiskGroup
+from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE
+from usdlr.experiment.run import run_experiment
+from usdlr.inference.bundle import load_bundle
+
+TABLES = {
+    "cases.parquet": tables.CASES,
+    "features.parquet": tables.FEATURES,
+    "predictions.parquet": tables.PREDICTIONS,
+    "decisions.parquet": tables.DECISIONS,
+    "exclusions.csv": tables.EXCLUSIONS,
+    "splits.csv": tables.SPLITS,
+}
+
+
+def hashes(out: Path) -> dict[str, str]:
+    """Content hash of every table and of the metrics."""
+    found = {name: table_hash(table.read(out / name)) for name, table in TABLES.items()}
+    return found | {"metrics.json": (out / "metrics.json").read_text()}
+
+
+def test_run_writes_what_the_design_names(run_folder: Path) -> None:
+    for name in (*TABLES, "config.yaml", "metrics.json", "report.html", "provenance.json", "bundle/bundle.json"):
+        assert (run_folder / name).is_file(), name
+    assert list((run_folder / "figures").glob("*.svg"))
+    for name in TABLES:
+        beside = json.loads((run_folder / f"{name.split('.')[0]}.provenance.json").read_text())
+        assert beside["seed"] == 0
+        assert beside["config_hash"]
+
+
+def test_every_axilla_is_tested_once_per_stage_and_in_one_split_per_fold(run_folder: Path) -> None:
+    cases = tables.CASES.read(run_folder / "cases.parquet")
+    predictions = tables.PREDICTIONS.read(run_folder / "predictions.parquet")
+    decisions = tables.DECISIONS.read(run_folder / "decisions.parquet")
+    axillae = cases.groupby(["patient_id", "side"]).ngroups
+    test = predictions[predictions["split"] == "test"]
+    assert len(test) == 2 * axillae
+    assert not test.duplicated(["patient_id", "side", "stage"]).any()
+    assert len(decisions) == axillae
+    assert (predictions.groupby(["fold", "patient_id"])["split"].nunique() == 1).all()
+    assert set(predictions.loc[predictions["fold"] == "bundle", "split"]) == {"train", "tuning", "calibration"}
+
+
+def test_nobody_is_lost_between_source_and_cohort(run_folder: Path, cohort: Path) -> None:
+    manifest = pd.read_csv(cohort / "manifest.csv")
+    cases = tables.CASES.read(run_folder / "cases.parquet")
+    exclusions = tables.EXCLUSIONS.read(run_folder / "exclusions.csv")
+    assert len(cases) + len(exclusions) == len(manifest)
+    assert set(cases["patient_id"]) | set(exclusions["patient_id"]) == set(manifest["patient_id"])
+
+
+def test_contributions_add_up_to_the_logit(run_folder: Path) -> None:
+    predictions = tables.PREDICTIONS.read(run_folder / "predictions.parquet")
+    shares = predictions.filter(like="contribution.")
+    assert set(shares) == {
+        "contribution.bmode.intratumoral", "contribution.bmode.peritumoral", "contribution.elasto.intratumoral",
+        "contribution.elasto.peritumoral", "contribution.radiomics", "contribution.base",
+    }  # fmt: skip
+    np.testing.assert_allclose(shares.sum(axis=1), predictions["logit"], atol=1e-12)
+    np.testing.assert_allclose(expit(predictions["logit"]), predictions["probability"], atol=1e-12)
+
+
+def test_absent_elastography_contributes_nothing(run_folder: Path) -> None:
+    cases = tables.CASES.read(run_folder / "cases.parquet")
+    predictions = tables.PREDICTIONS.read(run_folder / "predictions.parquet")
+    without = set(cases.loc[cases["elasto_path"].isna(), "patient_id"])
+    assert without, "the cohort must hold patients without elastography"
+    rows = predictions["patient_id"].isin(without)
+    assert predictions.loc[rows, "contribution.elasto.intratumoral"].isna().all()
+    assert predictions.loc[~rows, "contribution.elasto.intratumoral"].notna().all()
+
+
+def test_metrics_agree_with_scikit_learn_on_the_written_tables(run_folder: Path) -> None:
+    metrics = json.loads((run_folder / "metrics.json").read_text())
+    cases = tables.CASES.read(run_folder / "cases.parquet")
+    test = tables.PREDICTIONS.read(run_folder / "predictions.parquet").query("split == 'test' and stage == 'sln'")
+    joined = test.merge(cases[["patient_id", "side", "sln_positive"]], on=["patient_id", "side"])
+    auc = roc_auc_score(joined["sln_positive"].astype(int), joined["probability"])
+    assert metrics["stages"]["sln"]["auc"]["value"] == pytest.approx(auc)
+    decisions = tables.DECISIONS.read(run_folder / "decisions.parquet")
+    truth = decisions.merge(cases[["patient_id", "side", "sln_positive", "nsln_positive"]], on=["patient_id", "side"])
+    positive = truth[truth["sln_positive"].fillna(False).astype(bool)]
+    missed = int((positive["risk_group"] == str(RiskGroup.LR_SLN)).sum())
+    assert metrics["cascade"]["fnr_sln"]["events"] == missed
+    assert metrics["cascade"]["fnr_sln"]["n"] == len(positive)
+    for path in (
+        "stages.sln.auc", "stages.nsln.auc", "stages.nsln.calibration_slope", "cascade.fnr_nsln", "cascade.defer_rate",
+        "baselines.size.auc", "baselines.radiomics.auc",
+    ):  # fmt: skip
+        value: Any = metrics
+        for key in path.split("."):
+            value = value[key]
+        assert {"value", "low", "high", "n", "method"} <= set(value), path
+    assert {"alpha", "delta", "status", "required_positives"} <= set(metrics["cascade"]["contract"])
+
+
+def test_thresholds_of_the_bundle_come_from_its_own_calibration_part(run_folder: Path) -> None:
+    bundle = load_bundle(run_folder / "bundle")
+    predictions = tables.PREDICTIONS.read(run_folder / "predictions.parquet")
+    cases = tables.CASES.read(run_folder / "cases.parquet")
+    part = predictions.query("fold == 'bundle' and split == 'calibration' and stage == 'sln'")
+    truth = part.merge(cases[["patient_id", "side", "sln_positive"]], on=["patient_id", "side"])
+    positive = truth[truth["sln_positive"].fillna(False).astype(bool)]
+    assert bundle.member.contract.positives["sln"] == len(positive)
+    assert bundle.member.contract.status is ContractStatus.NOT_CERTIFIABLE
+    assert bundle.member.contract.t_sln == positive["probability"].min()
+
+
+def test_report_says_what_it_must(run_folder: Path) -> None:
+    page = (run_folder / "report.html").read_text(encoding="utf-8")
+    assert NOT_A_MEDICAL_DEVICE in page
+    assert "simulated" in page.lower()
+    assert "ncertified" in page
+    cases = tables.CASES.read(run_folder / "cases.parquet")
+    assert not [name for name in cases["patient_id"] if name in page]
+    assert not [name for name in cases["patient_id"] if name in (run_folder / "metrics.json").read_text()]
+    assert not [name for name in cases["patient_id"] if name in (run_folder / "bundle" / "bundle.json").read_text()]
+
+
+def test_same_command_twice_gives_identical_tables(run_folder: Path, cohort: Path, tmp_path: Path) -> None:
+    run_experiment(tiny_config(cohort, "--jobs", "2"), tmp_path / "run")
+    assert hashes(tmp_path / "run") == hashes(run_folder)
+    weights = "bundle/folds/1/nsln/model.safetensors"
+    assert (tmp_path / "run" / weights).read_bytes() == (run_folder / weights).read_bytes()
+    assert (tmp_path / "run" / "report.html").stat().st_size == (run_folder / "report.html").stat().st_size
+
+
+class Interrupter:
+    """Raises KeyboardInterrupt when the journal is about to record its n-th finished step."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+        self.left = after
+        original = Journal.mark_done
+
+        def mark_done(journal: Journal, name: str, key: Any, outputs: Any) -> None:
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            original(journal, name, key, outputs)
+
+        monkeypatch.setattr(Journal, "mark_done", mark_done)
+
+
+def test_interrupted_at_every_step_it_ends_as_if_never_interrupted(
+    run_folder: Path, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    config = tiny_config(cohort)
+    interrupted = 0
+    while True:
+        # Each attempt gets one step further: the work of a step is done, its record is not.
+        with monkeypatch.context() as patch:
+            Interrupter(patch, after=1)
+            try:
+                run_experiment(config, out)
+            except KeyboardInterrupt:
+                interrupted += 1
+                assert interrupted < 20
+                continue
+        break
+    assert interrupted >= 6  # ingest, features, cohort, six fits, baselines, results in steps of one
+    assert hashes(out) == hashes(run_folder)
+
+
+def test_finished_run_is_not_repeated(run_copy: Path, cohort: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run_copy.rglob("*.parquet")}
+    run_experiment(tiny_config(cohort), run_copy)
+    assert {path: path.stat().st_mtime_ns for path in run_copy.rglob("*.parquet")} == before
+
+
+def test_damaged_result_is_made_again(run_copy: Path, run_folder: Path, cohort: Path) -> None:
+    (run_copy / "decisions.parquet").unlink()
+    run_experiment(tiny_config(cohort), run_copy)
+    assert hashes(run_copy) == hashes(run_folder)
+
+
+def test_other_configuration_in_the_same_folder_is_refused(run_copy: Path, cohort: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fit\.epochs = 2 .* asked for 3"):
+        run_experiment(tiny_config(cohort, "--fit.epochs", "3"), run_copy)
+
+
+def test_folder_with_other_files_is_refused(tmp_path: Path, cohort: Path) -> None:
+    (tmp_path / "thesis.docx").write_text("mine")
+    with pytest.raises(ConfigError, match="other files"):
+        run_experiment(tiny_config(cohort), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
+
+
+def test_planted_patient_in_two_splits_is_refused(run_copy: Path, cohort: Path) -> None:
+    splits = pd.read_csv(run_copy / "splits.csv", dtype="str")
+    test_row = splits[(splits["fold"] == "0") & (splits["split"] == "test")].iloc[[0]].assign(split="train")
+    pd.concat([splits, test_row]).to_csv(run_copy / "splits.csv", index=False)
+    # The journal would notice the changed file and make it again; a user who edits records too must still be caught.
+    record = run_copy / ".journal" / "cohort.json"
+    content = json.loads(record.read_text())
+    from usdlr.core.hashing import file_hash
+
+    content["outputs"]["splits.csv"] = file_hash(run_copy / "splits.csv")
+    record.write_text(json.dumps(content))
+    shutil.rmtree(run_copy / "work" / "fits")
+    with pytest.raises(LeakError, match="twice in fold 0"):
+        run_experiment(tiny_config(cohort), run_copy)
+
+
+def test_planted_threshold_from_test_patients_is_refused(
+    run_copy: Path, cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from usdlr.core.types import Split
+    from usdlr.experiment import decide
+
+    class Planted:
+        TUNING, CALIBRATION, TEST = Split.TUNING, Split.TEST, Split.TEST
+
+    monkeypatch.setattr(decide, "Split", Planted)
+    (run_copy / "decisions.parquet").unlink()
+    with pytest.raises(LeakError, match="expected only calibration"):
+        run_experiment(tiny_config(cohort), run_copy)
+
+
+def test_planted_scaler_fitted_on_all_rows_is_refused(
+    cohort: Path, run_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from usdlr.core.leak import Rows
+    from usdlr.core.types import Stage
+    from usdlr.experiment import fit
+    from usdlr.radiomics.selection import FeatureSelector
+
+    original = FeatureSelector.fit
+
+    def fit_on_all(self: FeatureSelector, X: pd.DataFrame, y: Any, *, rows: Rows) -> FeatureSelector:
+        design = pd.read_parquet(run_copy / "work" / "design.parquet")
+        cases = tables.CASES.read(run_copy / "cases.parquet")
+        splits = pd.read_csv(run_copy / "splits.csv", dtype="str").query("fold == '0'").set_index("patient_id")["split"]
+        everybody = Rows.of(cases["patient_id"], splits.loc[list(cases["patient_id"])])
+        return original(self, design, np.zeros(len(design)), rows=everybody)
+
+    monkeypatch.setattr(FeatureSelector, "fit", fit_on_all)
+    with pytest.raises(LeakError, match="feature selector"):
+        fit.run_fit(fit.FitJob(tiny_config(cohort), run_copy, "0", Stage.SLN))

@@ -1,0 +1,59 @@
+"""``usdlr predict``: a bundle applied to a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from usdlr.cli.parsing import new_parser, parse
+from usdlr.core import tables
+from usdlr.core.errors import ConfigError
+from usdlr.core.hashing import file_hash
+from usdlr.core.pool import default_jobs
+from usdlr.core.provenance import Provenance
+from usdlr.core.types import OnUncertified
+from usdlr.decision import wording
+from usdlr.inference.bundle import MANIFEST, load_bundle
+from usdlr.inference.predictor import predict
+
+
+def execute(argv: Sequence[str]) -> None:
+    """Run the command."""
+    parser = new_parser("predict", "Apply a bundle to the cases of a table.")
+    parser.add_argument("--bundle", type=str, required=True, help="folder that usdlr run wrote")
+    parser.add_argument("--cases", type=str, required=True, help="cases.parquet")
+    parser.add_argument("--out", type=str, required=True, help="target folder")
+    parser.add_argument("--member", type=str | None, default=None, help="a fold's model instead of the one that ships")
+    parser.add_argument(
+        "--on_uncertified", type=str | None, default=None, help="defer or zero_miss, instead of the bundle's own choice"
+    )
+    parser.add_argument("--jobs", type=int, default=default_jobs(), help="processes side by side")
+    options = parse(parser, argv)
+    if options.on_uncertified not in (None, *map(str, OnUncertified)):
+        raise ConfigError(
+            f"found --on_uncertified {options.on_uncertified}, expected {' or '.join(map(str, OnUncertified))}"
+        )
+    source, out = Path(options.cases), Path(options.out)
+    bundle = load_bundle(Path(options.bundle), member=options.member)
+    cases = tables.CASES.read(source)
+    result = predict(
+        bundle,
+        cases,
+        source.parent,
+        jobs=options.jobs,
+        ledger=out / ".features",
+        on_uncertified=None if options.on_uncertified is None else OnUncertified(options.on_uncertified),
+    )
+    provenance = Provenance(
+        "usdlr predict",
+        {source.name: file_hash(source), MANIFEST: file_hash(Path(options.bundle) / MANIFEST)},
+        {"member": bundle.member.name},
+    )
+    tables.PREDICTIONS.write(result.predictions, out / "predictions.parquet", provenance)
+    tables.EXCLUSIONS.write(result.exclusions, out / "exclusions.csv", provenance)
+    decisions = tables.DECISIONS.write(result.decisions, out / "decisions.parquet", provenance)
+    print(wording.NOT_A_MEDICAL_DEVICE)
+    print(wording.contract_sentence(bundle.member.contract))
+    for group, count in decisions["risk_group"].value_counts().items():
+        print(f"  {group}: {count}")
+    print(f"{len(decisions)} axillae, {len(result.exclusions)} excluded: {out}")

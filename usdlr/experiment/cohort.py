@@ -1,0 +1,110 @@
+"""Who takes part: labels per axilla, exclusions, and the checks that come before any long work."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.types import ExclusionCode, Stage
+from usdlr.experiment.config import DataSettings
+from usdlr.inference.pooling import AXILLA
+from usdlr.inference.predictor import exclusion_table
+
+
+def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cases with spacing whose stage-1 endpoint is known, and exclusion rows for the others.
+
+    Raises
+    ------
+    ConfigError
+        If an endpoint's column does not exist.
+    DataError
+        If an endpoint is not binary, contradicts itself within an axilla, or no case is left.
+    """
+    for stage in Stage:
+        _require_binary(cases, data.endpoint(stage).column, f"data.{stage}.column")
+    unknown = cases[data.sln.column].isna()
+    treated = cases["neoadjuvant"].fillna(False).astype(bool)
+    reasons: dict[str, tuple[str, str]] = {}
+    for image_id, neoadjuvant in zip(cases["image_id"][unknown], treated[unknown], strict=True):
+        if neoadjuvant:
+            reasons[str(image_id)] = (
+                str(ExclusionCode.NEOADJUVANT),
+                "found neoadjuvant treatment before axillary surgery, expected an untreated axilla; "
+                "the node status no longer speaks of the ultrasound",
+            )
+        else:
+            reasons[str(image_id)] = (
+                str(ExclusionCode.ENDPOINT_MISSING),
+                f"found no {data.sln.column}, expected true or false; add the outcome or leave the case out",
+            )
+    for image_id in cases["image_id"][cases["row_mm"].isna() | cases["col_mm"].isna()]:
+        reasons.setdefault(
+            str(image_id),
+            (
+                str(ExclusionCode.SPACING_MISSING),
+                "found no spacing, expected millimetres per pixel for ring and crop; state it in the source's table",
+            ),
+        )
+    kept = cases[~cases["image_id"].isin(list(reasons))].reset_index(drop=True)
+    if kept.empty:
+        code, sentence = next(iter(reasons.values()))
+        raise DataError(f"found no usable case among {len(cases)}; the first is {code}: {sentence}")
+    return kept, exclusion_table(cases, reasons, "cohort")
+
+
+def axilla_labels(cases: pd.DataFrame, data: DataSettings) -> pd.DataFrame:
+    """One row per axilla.
+
+    Returns
+    -------
+    DataFrame
+        ``patient_id, side, centre_id, sln, nsln`` in the order of ``cases``; labels are 1.0, 0.0 or not-a-number
+        (unknown, which is never read as negative).
+
+    Raises
+    ------
+    DataError
+        If the image sets of one axilla state different outcomes.
+    """
+    named = cases[[*AXILLA, "centre_id"]].copy()
+    for stage in Stage:
+        values = cases[data.endpoint(stage).column].astype("boolean")
+        named[str(stage)] = np.where(values.isna(), np.nan, values.fillna(False).astype(float))
+    groups = named.groupby(AXILLA, sort=False)
+    for stage in Stage:
+        if (groups[str(stage)].nunique(dropna=False) > 1).any():
+            raise DataError(
+                f"found axillae whose image sets state different values of {data.endpoint(stage).column}, "
+                "expected one outcome per patient and side; correct the table"
+            )
+    return groups.first().reset_index() if not named.empty else named
+
+
+def stage_labels(labels: pd.DataFrame, stage: Stage) -> pd.Series:
+    """Labels that a stage is trained and judged on: stage 2 counts only axillae with a positive sentinel node."""
+    values = labels[str(stage)].astype("float64")
+    return values if stage is Stage.SLN else values.where(labels["sln"] == 1)
+
+
+def image_labels(
+    cases: pd.DataFrame, labels: pd.DataFrame, stage: Stage
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The stage's label of every image set, (images,), not-a-number where the stage does not train on it."""
+    known = labels[AXILLA].assign(label=stage_labels(labels, stage))
+    joined = cases[AXILLA].merge(known, on=AXILLA, how="left", validate="many_to_one")
+    return joined["label"].to_numpy(np.float64)
+
+
+def _require_binary(cases: pd.DataFrame, column: str, key: str) -> None:
+    if column not in cases:
+        candidates = [str(name) for name in cases if cases[name].dtype == "boolean"]
+        raise ConfigError(f"found {key} = {column!r}, expected a column of the cases: {', '.join(candidates)}")
+    if cases[column].dtype != "boolean":
+        values = sorted(map(str, cases[column].dropna().unique()))
+        shown = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
+        raise DataError(
+            f"found {key} = {column!r} with {len(values)} different values ({shown}), expected true or false; "
+            "name a binary endpoint"
+        )

@@ -1,0 +1,131 @@
+"""Calibrators, contracts and out-of-fold decisions. Each part of a fold is read for one purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from usdlr.core.files import write_json
+from usdlr.core.leak import Rows, require_disjoint
+from usdlr.core.types import OnUncertified, Split, Stage
+from usdlr.decision.calibration import PlattCalibrator
+from usdlr.decision.cascade import decide
+from usdlr.decision.contract import Contract
+from usdlr.decision.thresholds import build_path, fit_contract
+from usdlr.experiment.cohort import stage_labels
+from usdlr.experiment.config import ExperimentConfig
+from usdlr.experiment.layout import Layout
+from usdlr.inference.bundle import CONTRACT
+from usdlr.inference.pooling import AXILLA, calibrated_rows, pool_axillae
+from usdlr.inference.predictor import cascade_scores
+from usdlr.inference.stage import load_stage, save_calibrator
+from usdlr.ingest.splits import BUNDLE_FOLD
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What became of the axillae.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Rows of every fold, split, stage and axilla.
+    decisions : DataFrame
+        One row per axilla, from the fold that tests it.
+    contracts : dict of str to Contract
+        By fold, ``bundle`` among them.
+    """
+
+    predictions: pd.DataFrame
+    decisions: pd.DataFrame
+    contracts: dict[str, Contract]
+
+
+def decide_all(
+    config: ExperimentConfig, layout: Layout, cases: pd.DataFrame, labels: pd.DataFrame, splits: pd.DataFrame
+) -> Decided:
+    """Calibrate, certify and decide every fold.
+
+    Calibrators and the path of thresholds see tuning patients; thresholds see calibration patients, once; nothing
+    sees a test patient. Calibrators and contracts are written beside the fitted stages.
+
+    Raises
+    ------
+    LeakError
+        If a test patient was seen by anything that judges it.
+    """
+    predictions, decisions, contracts = [], [], {}
+    for fold, part in splits.groupby("fold", sort=False):
+        name = str(fold)
+        split = part.set_index("patient_id")["split"]
+        rows, contract, seen = _one_fold(config, layout, cases, labels, name, split)
+        predictions.append(rows)
+        contracts[name] = contract
+        if name == BUNDLE_FOLD:
+            continue
+        test = rows[rows["split"] == str(Split.TEST)]
+        require_disjoint(seen, set(test["patient_id"]), f"calibrators and thresholds of fold {name}")
+        # An experiment reports what the thresholds would do; only a shipped bundle defers for want of a certificate.
+        decisions.append(decide(cascade_scores(test), contract, on_uncertified=OnUncertified.ZERO_MISS))
+    order = labels[AXILLA]
+    decided = order.merge(pd.concat(decisions, ignore_index=True), on=AXILLA, how="left", validate="one_to_one")
+    return Decided(pd.concat(predictions, ignore_index=True), decided, contracts)
+
+
+def _one_fold(
+    config: ExperimentConfig,
+    layout: Layout,
+    cases: pd.DataFrame,
+    labels: pd.DataFrame,
+    fold: str,
+    split: pd.Series,
+) -> tuple[pd.DataFrame, Contract, frozenset[str]]:
+    axilla_split = split.loc[list(labels["patient_id"])].to_numpy()
+    tuning, calibration = (axilla_split == str(part) for part in (Split.TUNING, Split.CALIBRATION))
+    parts, probability = [], {}
+    seen: set[str] = set()
+    for stage in Stage:
+        folder = layout.stage(fold, stage)
+        pooled = labels[AXILLA].merge(
+            pool_axillae(pd.read_parquet(folder / "images.parquet"), cases), on=AXILLA, validate="one_to_one"
+        )
+        label = stage_labels(labels, stage).to_numpy(np.float64)
+        use = tuning & np.isfinite(label)
+        calibrator = PlattCalibrator().fit(
+            pooled["logit"].to_numpy()[use], label[use], rows=_rows(labels, axilla_split, use)
+        )
+        save_calibrator(folder, calibrator)
+        seen |= calibrator.fitted_patients_
+        model_id = load_stage(folder, config.model).model_id
+        rows = calibrated_rows(pooled, calibrator, stage=stage, fold=fold, split=split, model_id=model_id)
+        probability[stage] = rows["probability"].to_numpy()
+        parts.append(rows)
+
+    def columns(use: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[np.ndarray[tuple[int], np.dtype[np.float64]]]:
+        return [
+            probability[Stage.SLN][use],
+            labels["sln"].to_numpy(np.float64)[use],
+            probability[Stage.NSLN][use],
+            labels["nsln"].to_numpy(np.float64)[use],
+        ]
+
+    path = build_path(*columns(tuning), rows=_rows(labels, axilla_split, tuning), settings=config.contract)
+    fitted = fit_contract(
+        path, *columns(calibration), rows=_rows(labels, axilla_split, calibration), settings=config.contract
+    )
+    write_json(layout.member(fold) / CONTRACT, fitted.contract.to_dict())
+    return (
+        pd.concat(parts, ignore_index=True),
+        fitted.contract,
+        frozenset(seen | path.fitted_patients | fitted.fitted_patients),
+    )
+
+
+def _rows(
+    labels: pd.DataFrame,
+    split: np.ndarray[tuple[int], np.dtype[np.object_]],
+    use: np.ndarray[tuple[int], np.dtype[np.bool_]],
+) -> Rows:
+    return Rows.of(labels["patient_id"][use], split[use])

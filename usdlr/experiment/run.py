@@ -1,0 +1,353 @@
+"""``usdlr run``: every step in order, each done once, each checked against what it was made from."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from usdlr.baselines.pipelines import baseline_named
+from usdlr.core import tables
+from usdlr.core.errors import ConfigError, InputError
+from usdlr.core.files import read_json, write_atomic, write_json, write_text
+from usdlr.core.hashing import file_hash
+from usdlr.core.journal import Journal
+from usdlr.core.pool import run_all
+from usdlr.core.progress import say
+from usdlr.core.provenance import Provenance
+from usdlr.core.types import Stage
+from usdlr.data.samples import SampleStore
+from usdlr.evaluation.study import BaselineScores, study_metrics
+from usdlr.experiment.baselines import BaselineJob, run_baselines
+from usdlr.experiment.cohort import axilla_labels, select_cohort
+from usdlr.experiment.config import ExperimentConfig
+from usdlr.experiment.decide import Decided, decide_all
+from usdlr.experiment.fit import FitJob, run_fit
+from usdlr.experiment.gallery import gallery_cases
+from usdlr.experiment.layout import Layout
+from usdlr.inference.bundle import write_bundle
+from usdlr.inference.predictor import exclusion_table
+from usdlr.inference.stage import WEIGHTS
+from usdlr.ingest.adapter import adapter_named, require_folder
+from usdlr.ingest.pipeline import ingest
+from usdlr.ingest.splits import BUNDLE_FOLD, make_splits
+from usdlr.models.backbones import require_backbone
+from usdlr.radiomics.design import design_table
+from usdlr.radiomics.engines import build_engine
+from usdlr.radiomics.extract import extract
+from usdlr.report.inputs import StudyInputs
+from usdlr.report.study import write_report
+
+
+def run_experiment(config: ExperimentConfig, out: Path) -> Path:
+    """Run an experiment, or continue one.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        The resolved configuration.
+    out : Path
+        Folder of the run. A run of the same configuration there is continued where it stopped.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds a run of another configuration, or the configuration cannot work.
+    InputError
+        If the data cannot be used; a folder that this call created is removed again when that shows before any
+        long work.
+    """
+    return _Run(config, Layout(out), Journal(out)).everything()
+
+
+@dataclass
+class _Run:
+    config: ExperimentConfig
+    layout: Layout
+    journal: Journal
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def everything(self) -> Path:
+        created = not self.layout.out.exists()
+        try:
+            source = self._check_before_work()
+            self._ingest(source)
+            self._check_feasible()
+        except InputError:
+            if created and self.layout.out.exists():
+                shutil.rmtree(self.layout.out)
+            raise
+        self._features()
+        self._cohort()
+        self._fits()
+        self._baselines()
+        self._results()
+        say(f"report: {self.layout.report}")
+        return self.layout.report
+
+    # Steps, in order. Each `key` holds everything that decides the step's output.
+
+    def _check_before_work(self) -> Path:
+        config, out = self.config, self.layout.out
+        if config.data.root is None:
+            raise ConfigError("found no data.root, expected the folder of the export; add --data.root FOLDER")
+        adapter = adapter_named(config.data.centre)
+        source = require_folder(Path(config.data.root))
+        for name in config.baselines:
+            baseline_named(name)
+        build_engine(config.engine, config.radiomics)
+        require_backbone(config.model.backbone, config.model.weights_file)
+        adapter.rows(source)  # the export's own errors come before anything is written
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"found the file {out}, expected a folder for the run; choose another --out")
+        if self.layout.config.exists():
+            self._require_same_config()
+        elif out.exists() and any(out.iterdir()):
+            raise ConfigError(f"found other files in {out}, expected an empty folder or a run; choose another --out")
+        self.inputs = {role: file_hash(path) for role, path in adapter.inputs(source).items()}
+        write_text(self.layout.config, yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True))
+        return source
+
+    def _require_same_config(self) -> None:
+        before = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
+        then, now = _flat(before), _flat(self.config.as_dict())
+        free = {"jobs", "data.root"}
+        changed = sorted(key for key in then.keys() | now.keys() if key not in free and then.get(key) != now.get(key))
+        if changed:
+            key = changed[0]
+            raise ConfigError(
+                f"found a run with {key} = {then.get(key)!r} in {self.layout.out}, asked for {now.get(key)!r} "
+                f"({len(changed)} keys differ), expected the same configuration; choose another --out"
+            )
+
+    def _ingest(self, source: Path) -> None:
+        config, folder = self.config, self.layout.ingested
+        self.journal.step(
+            "ingest",
+            [config.data.centre, self.inputs],
+            [folder / "cases.parquet", folder / "exclusions.csv"],
+            lambda: ingest(source, config.data.centre, folder, jobs=config.jobs),
+        )
+
+    def _candidates(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Cases with a known endpoint, with paths relative to the run's folder; and exclusions so far."""
+        folder = self.layout.ingested
+        cases = tables.CASES.read(folder / "cases.parquet")
+        kept, excluded = select_cohort(cases, self.config.data)
+        for name in [column for column in kept if str(column).endswith("_path")]:
+            kept[name] = kept[name].map(lambda path: f"{folder.name}/{path}", na_action="ignore")
+        before = tables.EXCLUSIONS.read(folder / "exclusions.csv")
+        return tables.CASES.conform(kept), pd.concat([before, excluded], ignore_index=True)
+
+    def _check_feasible(self) -> None:
+        """Refuse labels or folds that cannot work before hours are spent on features."""
+        cases, _ = self._candidates()
+        make_splits(axilla_labels(cases, self.config.data), self.config.splits, self.config.seed)
+
+    def _features(self) -> None:
+        config, layout = self.config, self.layout
+        cases, _ = self._candidates()
+
+        def work() -> None:
+            table = extract(
+                cases,
+                layout.out,
+                config.radiomics,
+                engine=config.engine,
+                jobs=config.jobs,
+                ledger=layout.out / "work" / "features",
+            )
+            tables.FEATURES.write(
+                table, layout.features, self._provenance("features", layout.ingested / "cases.parquet")
+            )
+
+        key = [config.radiomics.as_dict(), config.engine, list(cases["image_id"]), self._hash("ingest/cases.parquet")]
+        self.journal.step("features", key, [layout.features], work)
+
+    def _cohort(self) -> None:
+        config, layout = self.config, self.layout
+
+        def work() -> None:
+            cases, excluded = self._candidates()
+            features = tables.FEATURES.read(layout.features)
+            failed = features[features["status"] == "failed"].set_index("image_id")["reason"]
+            reasons = {str(name): ("features_failed", str(reason)) for name, reason in failed.items()}
+            rest = cases[~cases["image_id"].isin(list(reasons))]
+            store, uncut = SampleStore.cut(rest, layout.out, config.crop, config.radiomics.margin_mm, jobs=config.jobs)
+            reasons |= {name: (str(error.code), error.sentence) for name, error in uncut.items()}
+            excluded = pd.concat([excluded, exclusion_table(cases, reasons, "features")], ignore_index=True)
+            cases = cases[~cases["image_id"].isin(list(reasons))].reset_index(drop=True)
+            provenance = self._provenance("cohort", layout.features, layout.ingested / "cases.parquet")
+            splits = make_splits(axilla_labels(cases, config.data), config.splits, config.seed)
+            tables.SPLITS.write(splits, layout.splits, provenance)
+            store.select(cases["image_id"]).save(layout.crops)
+            design = design_table(features, cases, config.data.clinical)
+            write_atomic(layout.design, lambda target: design.to_parquet(target))
+            tables.EXCLUSIONS.write(excluded, layout.exclusions, provenance)
+            tables.CASES.write(cases, layout.cases, provenance)
+
+        key = [config.identity(), self._hash("features.parquet"), self._hash("ingest/cases.parquet")]
+        outputs = [layout.cases, layout.exclusions, layout.splits, layout.crops, layout.design]
+        self.journal.step("cohort", key, outputs, work)
+
+    def _fits(self) -> None:
+        config, layout = self.config, self.layout
+        inputs = ["cases.parquet", "splits.csv", "work/crops.npz", "work/design.parquet"]
+        folds = [*map(str, range(config.splits.folds)), BUNDLE_FOLD]
+        for stage in Stage:  # stage 2 may start from stage 1 of its fold
+            key = [config.identity(), *map(self._hash, inputs)]
+            jobs = [FitJob(config, layout.out, fold, stage) for fold in folds]
+            waiting = [job for job in jobs if not self.journal.is_done(_step(job), key)]
+
+            def finished(outcome: Any, waiting: list[FitJob] = waiting, key: list[Any] = key) -> None:
+                if outcome.failure is None:
+                    job = waiting[outcome.position]
+                    self.journal.mark_done(_step(job), key, job.outputs)
+
+            label = f"fits of stage {stage}"
+            for outcome in run_all(run_fit, waiting, jobs=config.jobs, label=label, on_outcome=finished):
+                if outcome.failure is not None:
+                    raise outcome.failure
+            inputs += [str((layout.stage(fold, stage) / WEIGHTS).relative_to(layout.out)) for fold in folds]
+
+    def _baselines(self) -> None:
+        config, layout = self.config, self.layout
+
+        def work() -> None:
+            jobs = [BaselineJob(config, layout.out, str(fold)) for fold in range(config.splits.folds)]
+            outcomes = run_all(run_baselines, jobs, jobs=config.jobs, label="baselines")
+            scores = pd.concat(
+                [outcome.result for outcome in outcomes if outcome.result is not None], ignore_index=True
+            )
+            write_atomic(layout.baselines, lambda target: scores.to_parquet(target, index=False))
+
+        key = [
+            config.identity(),
+            self._hash("cases.parquet"),
+            self._hash("splits.csv"),
+            self._hash("work/design.parquet"),
+        ]
+        self.journal.step("baselines", key, [layout.baselines], work)
+
+    def _results(self) -> None:
+        layout = self.layout
+        fits = [str(path.relative_to(layout.out)) for path in sorted(layout.out.glob("work/fits/*/*/images.parquet"))]
+        key = [
+            self.config.as_dict(),
+            *map(self._hash, ["cases.parquet", "exclusions.csv", "work/baselines.parquet", *fits]),
+        ]
+        outputs = [layout.predictions, layout.decisions, layout.metrics, layout.report, layout.bundle / "bundle.json"]
+        self.journal.step("results", key, [*outputs, layout.provenance], self._write_results)
+
+    def _write_results(self) -> None:
+        config, layout = self.config, self.layout
+        say("deciding, certifying, writing the report")
+        cases = tables.CASES.read(layout.cases)
+        labels = axilla_labels(cases, config.data)
+        splits = layout.read_splits(cases["patient_id"].unique())
+        decided = decide_all(config, layout, cases, labels, splits)
+        provenance = self._provenance("run", layout.cases, layout.splits, layout.features)
+        predictions = tables.PREDICTIONS.write(decided.predictions, layout.predictions, provenance)
+        decisions = tables.DECISIONS.write(decided.decisions, layout.decisions, provenance)
+        exclusions = tables.EXCLUSIONS.read(layout.exclusions)
+        metrics = self._metrics(cases, labels, exclusions, predictions, decisions, decided)
+        write_json(layout.metrics, metrics)
+        write_bundle(
+            layout.bundle,
+            members={name: layout.member(name) for name in [BUNDLE_FOLD, *map(str, range(config.splits.folds))]},
+            preparation=config.preparation,
+            on_uncertified=config.on_uncertified,
+            card={
+                key: metrics[key] for key in ("experiment", "question", "simulated", "proxies", "endpoints", "cohort")
+            },
+        )
+        gallery = gallery_cases(
+            cases, layout.out, decisions, labels, margin_mm=config.radiomics.margin_mm, count=config.gallery
+        )
+        write_report(
+            StudyInputs(
+                metrics=read_json(layout.metrics),
+                predictions=predictions,
+                decisions=decisions,
+                labels=labels,
+                exclusions=exclusions,
+                baselines=pd.read_parquet(layout.baselines),
+                gallery=gallery,
+                provenance=provenance.as_dict(),
+                config_yaml=yaml.safe_dump(config.identity(), sort_keys=False, allow_unicode=True),
+            ),
+            layout.out,
+        )
+        write_json(layout.provenance, provenance.as_dict())
+
+    def _metrics(
+        self,
+        cases: pd.DataFrame,
+        labels: pd.DataFrame,
+        exclusions: pd.DataFrame,
+        predictions: pd.DataFrame,
+        decisions: pd.DataFrame,
+        decided: Decided,
+    ) -> dict[str, Any]:
+        config = self.config
+        scores = pd.read_parquet(self.layout.baselines)
+        contracts = {name: contract.to_dict() for name, contract in decided.contracts.items()}
+        return study_metrics(
+            predictions=predictions,
+            decisions=decisions,
+            labels=labels,
+            contract=contracts.pop(BUNDLE_FOLD),
+            fold_contracts=contracts,
+            baselines={
+                name: BaselineScores(baseline_named(name).title, scores[scores["name"] == name].drop(columns="name"))
+                for name in config.baselines
+            },
+            header={
+                "experiment": config.name,
+                "question": config.question,
+                "simulated": adapter_named(config.data.centre).simulated,
+                "proxies": {str(stage): config.data.endpoint(stage).proxy for stage in Stage},
+                "endpoints": {
+                    str(stage): {
+                        "column": config.data.endpoint(stage).column,
+                        "positive": config.data.endpoint(stage).positive,
+                    }
+                    for stage in Stage
+                },
+            },
+            cohort={
+                "centres": sorted(cases["centre_id"].unique()),
+                "image_sets": len(cases),
+                "excluded": len(exclusions),
+                "exclusions": {str(code): int(n) for code, n in exclusions["code"].value_counts().sort_index().items()},
+            },
+        )
+
+    def _provenance(self, step: str, *inputs: Path) -> Provenance:
+        hashes = {str(path.relative_to(self.layout.out)): file_hash(path) for path in inputs}
+        return Provenance(f"usdlr run: {step}", hashes | self.inputs, self.config.identity(), self.config.seed)
+
+    def _hash(self, relative: str) -> str:
+        return file_hash(self.layout.out / relative)
+
+
+def _step(job: FitJob) -> str:
+    return f"fit-{job.fold}-{job.stage}"
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        name: item for key, part in value.items() for name, item in _flat(part, f"{prefix}.{key}".lstrip(".")).items()
+    }
