@@ -9,7 +9,7 @@ from scipy.special import expit
 from statsmodels.stats.proportion import proportion_confint
 
 from usdlr.core.errors import InputError
-from usdlr.evaluation import metrics
+from usdlr.evaluation import calibration, metrics
 
 Array = NDArray[np.float64]
 
@@ -30,12 +30,12 @@ def test_slope_and_intercept_are_those_of_statsmodels() -> None:
     y, x = sample()
     family = sm.families.Binomial()
     joint = sm.GLM(y, sm.add_constant(x), family=family).fit(tol=1e-12)
-    slope = metrics.calibration_slope(y, x)
+    slope = calibration.calibration_slope(y, x)
     assert (slope.low, slope.value, slope.high) == pytest.approx(
         (joint.conf_int()[1][0], joint.params[1], joint.conf_int()[1][1]), abs=1e-6
     )
     shift = sm.GLM(y, np.ones_like(x), family=family, offset=x).fit(tol=1e-12)
-    intercept = metrics.calibration_intercept(y, x)
+    intercept = calibration.calibration_intercept(y, x)
     assert (intercept.low, intercept.value, intercept.high) == pytest.approx(
         (shift.conf_int()[0][0], shift.params[0], shift.conf_int()[0][1]), abs=1e-6
     )
@@ -44,7 +44,7 @@ def test_slope_and_intercept_are_those_of_statsmodels() -> None:
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_the_slope_does_not_depend_on_the_scale_of_the_log_odds(scale: float) -> None:
     y, x = sample()
-    found, plain = metrics.calibration_slope(y, x * scale).value, metrics.calibration_slope(y, x).value
+    found, plain = calibration.calibration_slope(y, x * scale).value, calibration.calibration_slope(y, x).value
     assert found is not None
     assert plain is not None
     assert found * scale == pytest.approx(plain, rel=1e-6)
@@ -52,13 +52,13 @@ def test_the_slope_does_not_depend_on_the_scale_of_the_log_odds(scale: float) ->
 
 def test_slope_under_separation_is_undefined() -> None:
     for y in ([0, 0, 1, 1], [1, 1, 0, 0]):
-        found = metrics.calibration_slope(y, [-2.0, -1.0, -1.0, 2.0])
+        found = calibration.calibration_slope(y, [-2.0, -1.0, -1.0, 2.0])
         assert found.value is None
         assert "separate" in found.method
 
 
 def test_certainty_beyond_the_machine_is_undefined_not_a_crash() -> None:
-    found = metrics.calibration_intercept([0, 1, 0, 1], [800.0, -800.0, -800.0, 800.0])
+    found = calibration.calibration_intercept([0, 1, 0, 1], [800.0, -800.0, -800.0, 800.0])
     assert found.value is None
     assert "close to 0 and 1" in found.method
 
@@ -66,10 +66,10 @@ def test_certainty_beyond_the_machine_is_undefined_not_a_crash() -> None:
 def test_brier_is_that_of_sklearn_and_its_interval_repeats() -> None:
     y, x = sample()
     p = expit(x)
-    found = metrics.brier(y, p, seed=3)
+    found = calibration.brier(y, p, seed=3)
     assert found.value == pytest.approx(sklearn.metrics.brier_score_loss(y, p))
-    assert found == metrics.brier(y, p, seed=3)
-    assert found != metrics.brier(y, p, seed=4)
+    assert found == calibration.brier(y, p, seed=3)
+    assert found != calibration.brier(y, p, seed=4)
     error = np.std((y - p) ** 2) / np.sqrt(len(y))
     assert found.low == pytest.approx(np.mean((y - p) ** 2) - 1.96 * error, abs=error / 3)
     assert found.high == pytest.approx(np.mean((y - p) ** 2) + 1.96 * error, abs=error / 3)
@@ -78,16 +78,16 @@ def test_brier_is_that_of_sklearn_and_its_interval_repeats() -> None:
 def test_unknown_status_is_left_out_everywhere() -> None:
     y, x = sample()
     more_y, more_x = with_unknown(y, x)
-    for metric in (metrics.auc, metrics.calibration_slope, metrics.calibration_intercept):
+    for metric in (metrics.auc, calibration.calibration_slope, calibration.calibration_intercept):
         assert metric(more_y, more_x) == metric(y, x)
         assert metric(more_y, more_x).n == len(y)
-    assert metrics.brier(more_y, expit(more_x)) == metrics.brier(y, expit(x))
+    assert calibration.brier(more_y, expit(more_x)) == calibration.brier(y, expit(x))
     assert metrics.delong_difference(more_y, more_x, -more_x) == metrics.delong_difference(y, x, -x)
     half, more_half = np.full(len(y), 0.5), np.full(len(more_y), 0.5)
     assert metrics.operating_point(more_y, expit(more_x), more_half) == metrics.operating_point(y, expit(x), half)
     folds, more_folds = np.arange(len(y)) % 3, np.concatenate([[0] * 5, np.arange(len(y)) % 3, [1] * 5])
     assert metrics.auc_mean_over_folds(more_y, more_x, more_folds) == metrics.auc_mean_over_folds(y, x, folds)
-    assert metrics.calibration_curve(more_y, expit(more_x)).equals(metrics.calibration_curve(y, expit(x)))
+    assert calibration.calibration_curve(more_y, expit(more_x)).equals(calibration.calibration_curve(y, expit(x)))
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,16 @@ def test_unknown_status_is_left_out_everywhere() -> None:
     ],
 )
 def test_degenerate_input_is_undefined_with_a_reason(y: list[float], score: list[float], why: str) -> None:
-    for metric in (metrics.auc, metrics.calibration_slope):
+    for metric in (metrics.auc, calibration.calibration_slope):
         found = metric(y, score)
         assert (found.value, found.low, found.high) == (None, None, None)
         assert why in found.method
     assert metrics.auc_mean_over_folds(y, score, ["0"] * len(y)).value is None
     assert metrics.roc_curve(y, score) is None
     if why != "constant":
-        assert metrics.calibration_intercept(y, score).value is None
+        assert calibration.calibration_intercept(y, score).value is None
     if "fewer" in why:
-        assert metrics.brier(y, score).value is None
+        assert calibration.brier(y, score).value is None
     assert set(metrics.operating_point(y, score, [0.5] * len(y))) == {"sensitivity", "specificity", "ppv", "npv"}
 
 
@@ -179,7 +179,7 @@ def test_a_probability_at_its_threshold_is_a_positive_call() -> None:
 def test_calibration_curve_covers_every_axilla_once() -> None:
     y, x = sample()
     p = expit(x)
-    curve = metrics.calibration_curve(y, p, bins=10)
+    curve = calibration.calibration_curve(y, p, bins=10)
     assert len(curve) == 10
     assert (curve["n"] == 15).all()
     assert curve["events"].sum() == y.sum()
@@ -192,8 +192,8 @@ def test_calibration_curve_covers_every_axilla_once() -> None:
 
 
 def test_calibration_curve_of_ties_and_of_nothing() -> None:
-    assert metrics.calibration_curve([0, 1, 1], [0.4, 0.4, 0.4])["n"].tolist() == [3]
-    assert len(metrics.calibration_curve([np.nan], [0.4])) == 0
+    assert calibration.calibration_curve([0, 1, 1], [0.4, 0.4, 0.4])["n"].tolist() == [3]
+    assert len(calibration.calibration_curve([np.nan], [0.4])) == 0
 
 
 def test_unusable_scores_are_refused() -> None:
@@ -202,7 +202,7 @@ def test_unusable_scores_are_refused() -> None:
     with pytest.raises(InputError, match="2 values of score for 3 rows"):
         metrics.auc([0, 1, 1], [0.1, 0.3])
     with pytest.raises(InputError, match="probability"):
-        metrics.brier([0, 1, 1], [0.1, 1.4, 0.3])
+        calibration.brier([0, 1, 1], [0.1, 1.4, 0.3])
     with pytest.raises(InputError, match="folds for 3 rows"):
         metrics.auc_mean_over_folds([0, 1, 1], [0.1, 0.4, 0.3], ["a"])
     with pytest.raises(InputError, match="label"):

@@ -195,6 +195,17 @@ def test_damaged_result_is_made_again(run_copy: Path, run_folder: Path, cohort: 
     assert hashes(run_copy) == hashes(run_folder)
 
 
+def test_replaced_source_image_is_noticed(run_copy: Path, cohort: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(cohort, tmp_path / "changed"))
+    first = pd.read_csv(changed / "manifest.csv").iloc[0]
+    other = pd.read_csv(changed / "manifest.csv").iloc[1]
+    shutil.copyfile(changed / other["bmode_file"], changed / first["bmode_file"])
+    before = tables.CASES.read(run_copy / "cases.parquet").set_index("patient_id")["image_id"]
+    run_experiment(tiny_config(changed), run_copy)
+    after = tables.CASES.read(run_copy / "cases.parquet").set_index("patient_id")["image_id"]
+    assert [name for name in before.index if before[name] != after.get(name)] == [first["patient_id"]]
+
+
 def test_other_configuration_in_the_same_folder_is_refused(run_copy: Path, cohort: Path) -> None:
     with pytest.raises(ConfigError, match=r"fit\.epochs = 2 .* asked for 3"):
         run_experiment(tiny_config(cohort, "--fit.epochs", "3"), run_copy)

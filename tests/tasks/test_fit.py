@@ -71,6 +71,8 @@ def test_resumed_fit_equals_uninterrupted_fit(tmp_path: Path, step: int) -> None
     with pytest.raises(RuntimeError, match="killed"):
         fit(tmp_path / "cut", callbacks=[Kill(step)])
     resumed = fit(tmp_path / "cut")
+    # The log of the first part is kept beside that of the second.
+    assert [path.name for path in (tmp_path / "cut" / "csv").glob("metrics*.csv")].count("metrics.csv") == 1
     assert whole.keys() == resumed.keys()
     for key in whole:
         assert torch.equal(whole[key], resumed[key]), key

@@ -12,7 +12,7 @@ import pandas as pd
 from usdlr.core.errors import InputError, LeakError
 from usdlr.core.tables import DECISIONS, PREDICTIONS
 from usdlr.core.types import Split, Stage
-from usdlr.evaluation import metrics
+from usdlr.evaluation import calibration, metrics
 from usdlr.evaluation.alignment import by_axilla, endpoint_counts, label_table, same_axillae
 from usdlr.evaluation.cascade import cascade_rates
 from usdlr.evaluation.intervals import Estimate
@@ -177,9 +177,9 @@ def _stage(rows: pd.DataFrame, threshold: pd.Series, y: pd.Series) -> dict[str, 
         "auc": _pooled(metrics.auc(y, probability)),
         "auc_mean_over_folds": metrics.auc_mean_over_folds(y, probability, rows["fold"]),
         **metrics.operating_point(y, probability, threshold),
-        "brier": metrics.brier(y, probability),
-        "calibration_slope": metrics.calibration_slope(y, logit),
-        "calibration_intercept": metrics.calibration_intercept(y, logit),
+        "brier": calibration.brier(y, probability),
+        "calibration_slope": calibration.calibration_slope(y, logit),
+        "calibration_intercept": calibration.calibration_intercept(y, logit),
     }
     return {name: estimate.as_dict() for name, estimate in estimates.items()}
 

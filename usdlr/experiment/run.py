@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from usdlr.baselines.pipelines import baseline_named
 from usdlr.core import tables
 from usdlr.core.errors import ConfigError, InputError
 from usdlr.core.files import read_json, write_atomic, write_json, write_text
-from usdlr.core.hashing import file_hash
+from usdlr.core.hashing import data_hash, file_hash
 from usdlr.core.journal import Journal
 from usdlr.core.pool import run_all
 from usdlr.core.progress import say
@@ -75,16 +76,21 @@ class _Run:
     layout: Layout
     journal: Journal
     inputs: dict[str, str] = field(default_factory=dict)
+    source_state: str = ""
 
     def everything(self) -> Path:
-        created = not self.layout.out.exists()
+        out = self.layout.out
+        existed = out.is_dir()
+        fresh = not out.exists() or (existed and not any(out.iterdir()))
         try:
             source = self._check_before_work()
             self._ingest(source)
             self._check_feasible()
         except InputError:
-            if created and self.layout.out.exists():
-                shutil.rmtree(self.layout.out)
+            if fresh and out.exists():
+                shutil.rmtree(out)
+            if existed:
+                out.mkdir(exist_ok=True)
             raise
         self._features()
         self._cohort()
@@ -106,7 +112,8 @@ class _Run:
             baseline_named(name)
         build_engine(config.engine, config.radiomics)
         require_backbone(config.model.backbone, config.model.weights_file)
-        adapter.rows(source)  # the export's own errors come before anything is written
+        rows = adapter.rows(source)  # the export's own errors come before anything is written
+        self.source_state = _state([path for row in rows for path in row.files.values()])
         if out.exists() and not out.is_dir():
             raise ConfigError(f"found the file {out}, expected a folder for the run; choose another --out")
         if self.layout.config.exists():
@@ -133,7 +140,7 @@ class _Run:
         config, folder = self.config, self.layout.ingested
         self.journal.step(
             "ingest",
-            [config.data.centre, self.inputs],
+            [config.data.centre, self.inputs, self.source_state],
             [folder / "cases.parquet", folder / "exclusions.csv"],
             lambda: ingest(source, config.data.centre, folder, jobs=config.jobs),
         )
@@ -338,6 +345,12 @@ class _Run:
 
     def _hash(self, relative: str) -> str:
         return file_hash(self.layout.out / relative)
+
+
+def _state(files: Iterable[Path]) -> str:
+    """Changes when a source file is replaced; its content is hashed once, when it is read."""
+    stats = [(path.name, path.stat()) for path in files if path.is_file()]
+    return data_hash([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
 def _step(job: FitJob) -> str:

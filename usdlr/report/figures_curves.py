@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from usdlr.core.types import Stage
-from usdlr.evaluation.metrics import calibration_curve, roc_curve
+from usdlr.evaluation.calibration import calibration_curve
+from usdlr.evaluation.metrics import roc_curve
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import (
     GRID,

@@ -24,6 +24,7 @@ def build_loggers(folder: Path, name: str, wandb_mode: str) -> list[Logger]:
         ``offline``, ``online`` or ``disabled``.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    keep_earlier(folder / "csv" / "metrics.csv")
     loggers: list[Logger] = [CSVLogger(folder, name="csv", version="")]
     if wandb_mode != "disabled":
         os.environ["WANDB_SILENT"] = "true"
@@ -44,6 +45,13 @@ def build_loggers(folder: Path, name: str, wandb_mode: str) -> list[Logger]:
         run = wandb.init(name=name, dir=folder, project=PROJECT, settings=settings)
         loggers.append(WandbLogger(experiment=run))
     return loggers
+
+
+def keep_earlier(log: Path) -> None:
+    """Move the log of an interrupted fit aside: Lightning's CSV logger would delete it."""
+    if log.exists():
+        number = len(list(log.parent.glob("metrics.part*.csv"))) + 1
+        log.rename(log.with_name(f"metrics.part{number}.csv"))
 
 
 def close_loggers(loggers: list[Logger], folder: Path) -> None:

@@ -1,0 +1,159 @@
+"""How well probabilities agree with outcomes: Brier score, calibration slope, intercept and curve."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from usdlr.decision.arrays import FloatArray, scores
+from usdlr.evaluation.intervals import Estimate, Z, undefined, wilson
+from usdlr.evaluation.metrics import FEWEST, known_rows, no_classes, no_ranking
+
+RESAMPLES = 2000
+_NEWTON_STEPS = 100
+_CONVERGED, _SMALLEST_STEP, _NO_INFORMATION = 1e-10, 1e-8, 1e-9
+_EXTREME = "the probabilities are so close to 0 and 1 that the fit has no finite standard error"
+
+
+def brier(y: npt.ArrayLike, probability: npt.ArrayLike, *, seed: int = 0) -> Estimate:
+    """Mean squared difference between probability and outcome, with a percentile bootstrap interval over axillae.
+
+    Parameters
+    ----------
+    y : (n,) array_like
+        1 positive, 0 negative, NaN unknown.
+    probability : (n,) array_like
+        Probability of the positive class.
+    seed : int
+        Of the bootstrap; the same seed gives the same interval.
+
+    References
+    ----------
+    Brier, Mon Weather Rev 78 (1950), doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
+    """
+    truth, (values,) = known_rows(y, probability=scores(probability, "probability", probability=True))
+    if len(truth) < FEWEST:
+        return undefined(len(truth), f"fewer than {FEWEST} axillae of known status")
+    errors = (values - truth) ** 2
+    random = np.random.default_rng(seed)
+    means = [errors[random.integers(0, len(errors), len(errors))].mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    method = f"mean squared error, percentile bootstrap over axillae ({RESAMPLES} resamples)"
+    return Estimate(float(errors.mean()), float(low), float(high), len(truth), method)
+
+
+def calibration_slope(y: npt.ArrayLike, log_odds: npt.ArrayLike) -> Estimate:
+    """Slope of a logistic regression of the outcome on the log-odds; 1 is ideal, below 1 is overconfident.
+
+    Parameters
+    ----------
+    y : (n,) array_like
+        1 positive, 0 negative, NaN unknown.
+    log_odds : (n,) array_like
+        Predicted log-odds of the positive class, in nat.
+
+    References
+    ----------
+    Cox, Biometrika 45 (1958), doi:10.1093/biomet/45.3-4.562. Van Calster et al., BMC Med 17 (2019),
+    doi:10.1186/s12916-019-1466-7.
+    """
+    truth, (values,) = known_rows(y, log_odds=log_odds)
+    why = no_ranking(truth, values)
+    if why:
+        return undefined(len(truth), why)
+    positive, negative = values[truth == 1], values[truth == 0]
+    if positive.min() >= negative.max() or negative.min() >= positive.max():
+        return undefined(len(truth), "the log-odds separate the classes completely")
+    centre, scale = float(values.mean()), float(values.std())
+    design = np.column_stack([(values - centre) / scale, np.ones_like(values)])
+    at, error = _logistic(design, truth, np.zeros_like(values))
+    if error is None:
+        return undefined(len(truth), _EXTREME)
+    slope, error = at / scale, error / scale
+    return Estimate(slope, slope - Z * error, slope + Z * error, len(truth), "logistic recalibration, Wald interval")
+
+
+def calibration_intercept(y: npt.ArrayLike, log_odds: npt.ArrayLike) -> Estimate:
+    """Calibration-in-the-large: the shift of the log-odds, slope fixed at 1; 0 is ideal, below 0 risks are too high.
+
+    Parameters
+    ----------
+    y, log_odds : (n,) array_like
+        As in :func:`calibration_slope`, which gives the references.
+    """
+    truth, (values,) = known_rows(y, log_odds=log_odds)
+    why = no_classes(truth)
+    if why:
+        return undefined(len(truth), why)
+    intercept, error = _logistic(np.ones((len(truth), 1)), truth, values)
+    if error is None:
+        return undefined(len(truth), _EXTREME)
+    method = "logistic recalibration with slope 1, Wald interval"
+    return Estimate(intercept, intercept - Z * error, intercept + Z * error, len(truth), method)
+
+
+def calibration_curve(y: npt.ArrayLike, probability: npt.ArrayLike, *, bins: int = 10) -> pd.DataFrame:
+    """Observed against predicted risk in bins of equal size.
+
+    Parameters
+    ----------
+    y, probability : (n,) array_like
+        As in :func:`brier`.
+    bins : int
+        Wanted number of bins; equal probabilities stay together, so there may be fewer.
+
+    Returns
+    -------
+    DataFrame
+        One row per bin: ``predicted`` (mean), ``observed`` (share positive), ``low high`` (95 % Wilson), ``events n``.
+
+    Examples
+    --------
+    >>> calibration_curve([0, 1, 1, 1], [0.125, 0.25, 0.75, 0.875], bins=2)[["predicted", "observed", "n"]]
+       predicted  observed  n
+    0     0.1875       0.5  2
+    1     0.8125       1.0  2
+    """
+    truth, (values,) = known_rows(y, probability=scores(probability, "probability", probability=True))
+    rows = []
+    if len(truth):
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
+        member = np.searchsorted(edges, values, side="left")
+        for index in np.unique(member):
+            chosen = member == index
+            events, n = int(truth[chosen].sum()), int(chosen.sum())
+            rows.append((float(values[chosen].mean()), events / n, *wilson(events, n), events, n))
+    return pd.DataFrame(rows, columns=["predicted", "observed", "low", "high", "events", "n"])
+
+
+def _logistic(design: FloatArray, y: FloatArray, offset: FloatArray) -> tuple[float, float | None]:
+    """First coefficient at maximum likelihood by damped Newton steps, and its standard error; both must exist.
+
+    The error is None where the information vanishes.
+    """
+    at = np.zeros(design.shape[1])
+
+    def loss(beta: FloatArray) -> float:
+        z = offset + design @ beta
+        return float(np.logaddexp(0.0, z).sum() - (y * z).sum())
+
+    def information(p: FloatArray) -> FloatArray:
+        return np.asarray((design * (p * (1 - p))[:, None]).T @ design, dtype=np.float64)
+
+    value = loss(at)
+    for _ in range(_NEWTON_STEPS):
+        p = expit(offset + design @ at)
+        step = np.linalg.solve(information(p) + 1e-12 * np.eye(len(at)), design.T @ (p - y))
+        size = 1.0
+        while loss(at - size * step) > value and size > _SMALLEST_STEP:
+            size /= 2
+        at = at - size * step
+        value = loss(at)
+        if np.abs(step).max() < _CONVERGED:
+            break
+    final = information(expit(offset + design @ at))
+    if np.linalg.eigvalsh(final)[0] < _NO_INFORMATION:
+        return float(at[0]), None
+    return float(at[0]), float(np.sqrt(np.linalg.inv(final)[0, 0]))
