@@ -15,6 +15,8 @@ from usdlr.radiomics.engines import ENGINES, PYRADIOMICS
 from usdlr.radiomics.extract import extract
 from usdlr.radiomics.settings import RadiomicsSettings
 
+FIXED = [column for column in tables.FEATURES.columns if not column.pattern]
+
 
 def execute(argv: Sequence[str]) -> None:
     """Run the command."""
@@ -45,6 +47,6 @@ def execute(argv: Sequence[str]) -> None:
     )
     table = tables.FEATURES.write(table, out, provenance)
     failed = table[table["status"] == "failed"]
-    print(f"{len(table) - len(failed)} of {len(table)} cases measured, {table.shape[1] - 4} features: {out}")
-    for row in failed.to_dict("records"):
-        print(f"  {row['image_id']}: {row['reason']}")
+    print(f"{len(table) - len(failed)} of {len(table)} cases measured, {table.shape[1] - len(FIXED)} features: {out}")
+    for code, count in failed["code"].value_counts().sort_index().items():
+        print(f"  {count} failed with {code}: see the column reason")

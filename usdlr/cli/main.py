@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 the input or the configuration is wrong (one line, no trac
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import signal
 import sys
@@ -53,6 +54,20 @@ def main(argv: Sequence[str]) -> int:
         importlib.import_module(f"usdlr.cli.{command}").execute(rest)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError) as error:
+        print(
+            f"error: found {error.filename}, which cannot be used as asked ({error.strerror}); choose another path",
+            file=sys.stderr,
+        )
+        return WRONG_INPUT
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        print(
+            f"error: found no room to write ({error.strerror}); free some and give the same command again",
+            file=sys.stderr,
+        )
         return WRONG_INPUT
     except KeyboardInterrupt:
         print(f"interrupted; the same command continues: usdlr {' '.join(argv)}", file=sys.stderr)

@@ -11,10 +11,10 @@ from usdlr.core.errors import ConfigError
 from usdlr.core.hashing import file_hash
 from usdlr.core.pool import default_jobs
 from usdlr.core.provenance import Provenance
-from usdlr.core.types import OnUncertified
+from usdlr.core.types import OnUncertified, Stage
 from usdlr.decision import wording
-from usdlr.inference.bundle import MANIFEST, load_bundle
-from usdlr.inference.predictor import predict
+from usdlr.inference.bundle import MANIFEST, Bundle, load_bundle
+from usdlr.inference.predictor import Prediction, predict
 
 
 def execute(argv: Sequence[str]) -> None:
@@ -52,8 +52,25 @@ def execute(argv: Sequence[str]) -> None:
     tables.PREDICTIONS.write(result.predictions, out / "predictions.parquet", provenance)
     tables.EXCLUSIONS.write(result.exclusions, out / "exclusions.csv", provenance)
     decisions = tables.DECISIONS.write(result.decisions, out / "decisions.parquet", provenance)
-    print(wording.NOT_A_MEDICAL_DEVICE)
-    print(wording.contract_sentence(bundle.member.contract))
+    for line in _notices(bundle, result):
+        print(line)
     for group, count in decisions["risk_group"].value_counts().items():
         print(f"  {group}: {count}")
     print(f"{len(decisions)} axillae, {len(result.exclusions)} excluded: {out}")
+
+
+def _notices(bundle: Bundle, result: Prediction) -> list[str]:
+    """What a reader must know before the first number."""
+    card, lines = bundle.card, [wording.NOT_A_MEDICAL_DEVICE]
+    if card["simulated"]:
+        lines.append(wording.SIMULATED)
+    proxies = {Stage(name): text for name, text in card["proxies"].items() if text}
+    lines += [wording.proxy_notice(stage, text) for stage, text in proxies.items()]
+    lines.append(wording.cohort_line(card["cohort"]))
+    known = "among axillae with known status" if Stage.NSLN in proxies else "among dissected axillae"
+    lines.append(wording.contract_sentence(bundle.member.contract, known_nsln=known))
+    if result.foreign_centres:
+        lines.append(wording.void_sentence(result.foreign_centres))
+    if result.seen:
+        lines.append(wording.seen_sentence(result.seen, len(result.decisions)))
+    return lines

@@ -172,6 +172,7 @@ FEATURE_PATTERN = r"^[a-z0-9_]+\.[a-z]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9]+\.[A-Za-z0-
 FEATURES: tuple[Column, ...] = (
     Column("image_id", STRING, "Image set the row was measured on."),
     Column("status", STRING, "Whether the case's required features were measured.", choices=("ok", "failed")),
+    Column("code", STRING, "Machine-readable reason of a failure.", nullable=True),
     Column("reason", STRING, "Why not, or which optional part is missing.", nullable=True),
     Column(
         "peritumoral_lost_fraction",

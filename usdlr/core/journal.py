@@ -17,10 +17,13 @@ class Journal:
     ----------
     folder : Path
         The output folder; records lie in its ``.journal``.
+    base : plain data, optional
+        Part of every step's key, e.g. the versions of the packages: other versions do every step again.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, base: Any = None) -> None:
         self.folder = folder
+        self.base = base
         self.records = folder / ".journal"
 
     def is_done(self, name: str, key: Any) -> bool:
@@ -29,7 +32,7 @@ class Journal:
         if not record.exists():
             return False
         content = read_json(record)
-        if content["key"] != data_hash(key):
+        if content["key"] != data_hash([self.base, key]):
             return False
         return all(
             (self.folder / relative).exists() and file_hash(self.folder / relative) == digest
@@ -39,7 +42,7 @@ class Journal:
     def mark_done(self, name: str, key: Any, outputs: Sequence[Path]) -> None:
         """Record that step ``name`` finished and wrote ``outputs`` (files below the folder)."""
         hashes = {str(path.relative_to(self.folder)): file_hash(path) for path in outputs}
-        write_json(self.records / f"{name}.json", {"key": data_hash(key), "outputs": hashes})
+        write_json(self.records / f"{name}.json", {"key": data_hash([self.base, key]), "outputs": hashes})
 
     def step(self, name: str, key: Any, outputs: Sequence[Path], action: Callable[[], object]) -> bool:
         """Run ``action`` unless the step is done; returns whether it ran."""

@@ -101,6 +101,7 @@ class ExclusionCode(StrEnum):
     MASK_EMPTY = "mask_empty"
     MASK_SIZE_MISMATCH = "mask_size_mismatch"
     NO_LESION = "no_lesion"
+    NOT_TUMOUR = "not_tumour"
     SPACING_MISSING = "spacing_missing"
     SPACING_ABSURD = "spacing_absurd"
     ELASTOGRAPHY_UNREADABLE = "elastography_unreadable"

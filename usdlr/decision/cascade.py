@@ -14,7 +14,7 @@ from usdlr.decision.wording import decision_reason
 SCORES: tuple[str, ...] = ("patient_id", "side", "p_sln", "p_nsln")
 
 
-def decide(scores: pd.DataFrame, contract: Contract, *, on_uncertified: OnUncertified) -> pd.DataFrame:
+def decide(scores: pd.DataFrame, contract: Contract, *, on_uncertified: OnUncertified, note: str = "") -> pd.DataFrame:
     """Risk group of every axilla.
 
     ``LR-SLN`` if ``p_sln < t_sln``, strictly; otherwise ``HR-SLN/LR-NSLN`` if ``p_nsln < t_nsln``, otherwise
@@ -29,6 +29,8 @@ def decide(scores: pd.DataFrame, contract: Contract, *, on_uncertified: OnUncert
         Thresholds and their standing.
     on_uncertified : OnUncertified
         What an uncertified contract answers.
+    note : str
+        Goes before every reason, e.g. that the endpoint is a stand-in; see :func:`decision_note`.
 
     Returns
     -------
@@ -61,6 +63,6 @@ def decide(scores: pd.DataFrame, contract: Contract, *, on_uncertified: OnUncert
             t_sln=contract.t_sln,
             t_nsln=contract.t_nsln,
             contract=str(contract.status),
-            reason=[reasons[name] for name in group],
+            reason=[note + reasons[name] for name in group],
         )
     )

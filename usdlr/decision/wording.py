@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from usdlr.core.errors import InputError
@@ -69,6 +69,19 @@ def decision_reason(group: RiskGroup, status: ContractStatus) -> str:
     return f"{UNCERTIFIED.capitalize()}: {sentence[0].lower()}{sentence[1:]}"
 
 
+def decision_note(*, simulated: bool, proxy: bool) -> str:
+    """What goes before every decision of a model that does not speak of patients' nodes.
+
+    Examples
+    --------
+    >>> decision_note(simulated=False, proxy=True)
+    'Proxy endpoint, not node status. '
+    >>> decision_note(simulated=False, proxy=False)
+    ''
+    """
+    return ("Simulated. " if simulated else "") + ("Proxy endpoint, not node status. " if proxy else "")
+
+
 def contract_sentence(contract: Contract, *, known_nsln: str = "among dissected axillae") -> str:
     """What the contract promises, or why it promises nothing, in one sentence.
 
@@ -101,6 +114,34 @@ def contract_sentence(contract: Contract, *, known_nsln: str = "among dissected 
     return (
         f"Uncertified: {counts}, but at least {needed[sln]} and {needed[nsln]} are needed to show with {confidence} "
         f"confidence that {targets}; the thresholds shown miss none of these few and promise nothing."
+    )
+
+
+def void_sentence(centres: Sequence[str]) -> str:
+    """Says that a contract does not reach other centres.
+
+    Examples
+    --------
+    >>> void_sentence(["east"])
+    'The contract is void for east: it speaks of patients like the calibration patients, until established there anew.'
+    """
+    return (
+        f"The contract is void for {', '.join(centres)}: it speaks of patients like the calibration patients, until "
+        "established there anew."
+    )
+
+
+def seen_sentence(seen: int, n: int) -> str:
+    """Says that some of the predicted axillae made the model.
+
+    Examples
+    --------
+    >>> seen_sentence(3, 10)
+    '3 of 10 axillae belong to patients who were used to make this model: their predictions prove nothing about it.'
+    """
+    return (
+        f"{seen} of {n} axillae belong to patients who were used to make this model: their predictions prove nothing "
+        "about it."
     )
 
 

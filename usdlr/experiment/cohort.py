@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from usdlr.core.errors import ConfigError, DataError
-from usdlr.core.types import ExclusionCode, Stage
+from usdlr.core.types import ExclusionCode, Site, Stage
 from usdlr.experiment.config import DataSettings
 from usdlr.inference.pooling import AXILLA
-from usdlr.inference.predictor import exclusion_table
+from usdlr.inference.predictor import NOT_TUMOUR, exclusion_table
 
 
 def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -39,6 +39,8 @@ def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame
                 str(ExclusionCode.ENDPOINT_MISSING),
                 f"found no {data.sln.column}, expected true or false; add the outcome or leave the case out",
             )
+    for image_id in cases["image_id"][cases["site"] != str(Site.TUMOUR)]:
+        reasons[str(image_id)] = NOT_TUMOUR
     for image_id in cases["image_id"][cases["row_mm"].isna() | cases["col_mm"].isna()]:
         reasons.setdefault(
             str(image_id),

@@ -164,7 +164,7 @@ class ExperimentConfig:
     def preparation(self) -> Preparation:
         """From files to tensors, as the bundle carries it."""
         return Preparation(
-            network=self.model,
+            network=self.model.without_start(),
             crop=self.crop,
             radiomics=self.radiomics,
             engine=self.engine,
@@ -187,4 +187,5 @@ class ExperimentConfig:
         content = self.as_dict()
         del content["jobs"]
         content["data"].pop("root")
+        content["model"].pop("weights_file")  # a path; the file's hash is among the run's inputs
         return content

@@ -14,13 +14,15 @@ from usdlr.decision.calibration import PlattCalibrator
 from usdlr.decision.cascade import decide
 from usdlr.decision.contract import Contract
 from usdlr.decision.thresholds import build_path, fit_contract
+from usdlr.decision.wording import decision_note
 from usdlr.experiment.cohort import stage_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
-from usdlr.inference.bundle import CONTRACT
+from usdlr.inference.bundle import CONTRACT, USED, image_key
 from usdlr.inference.pooling import AXILLA, calibrated_rows, pool_axillae
 from usdlr.inference.predictor import cascade_scores
 from usdlr.inference.stage import load_stage, save_calibrator
+from usdlr.ingest.adapter import adapter_named
 from usdlr.ingest.splits import BUNDLE_FOLD
 
 
@@ -57,6 +59,10 @@ def decide_all(
         If a test patient was seen by anything that judges it.
     """
     predictions, decisions, contracts = [], [], {}
+    note = decision_note(
+        simulated=adapter_named(config.data.centre).simulated,
+        proxy=any(config.data.endpoint(stage).proxy for stage in Stage),
+    )
     for fold, part in splits.groupby("fold", sort=False):
         name = str(fold)
         split = part.set_index("patient_id")["split"]
@@ -68,7 +74,8 @@ def decide_all(
         test = rows[rows["split"] == str(Split.TEST)]
         require_disjoint(seen, set(test["patient_id"]), f"calibrators and thresholds of fold {name}")
         # An experiment reports what the thresholds would do; only a shipped bundle defers for want of a certificate.
-        decisions.append(decide(cascade_scores(test), contract, on_uncertified=OnUncertified.ZERO_MISS))
+        scores = cascade_scores(test)
+        decisions.append(decide(scores, contract, on_uncertified=OnUncertified.ZERO_MISS, note=note))
     order = labels[AXILLA]
     decided = order.merge(pd.concat(decisions, ignore_index=True), on=AXILLA, how="left", validate="one_to_one")
     return Decided(pd.concat(predictions, ignore_index=True), decided, contracts)
@@ -116,6 +123,8 @@ def _one_fold(
         path, *columns(calibration), rows=_rows(labels, axilla_split, calibration), settings=config.contract
     )
     write_json(layout.member(fold) / CONTRACT, fitted.contract.to_dict())
+    used = zip(cases["image_id"], split.loc[list(cases["patient_id"])], strict=True)
+    write_json(layout.member(fold) / USED, {image_key(str(name)): str(part) for name, part in used})
     return (
         pd.concat(parts, ignore_index=True),
         fitted.contract,

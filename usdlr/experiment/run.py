@@ -13,13 +13,13 @@ import yaml
 
 from usdlr.baselines.pipelines import baseline_named
 from usdlr.core import tables
-from usdlr.core.errors import ConfigError, InputError
+from usdlr.core.errors import ConfigError, DataError, InputError
 from usdlr.core.files import read_json, write_atomic, write_json, write_text
 from usdlr.core.hashing import data_hash, file_hash
 from usdlr.core.journal import Journal
 from usdlr.core.pool import run_all
 from usdlr.core.progress import say
-from usdlr.core.provenance import Provenance
+from usdlr.core.provenance import Provenance, package_versions
 from usdlr.core.types import Stage
 from usdlr.data.samples import SampleStore
 from usdlr.evaluation.study import BaselineScores, study_metrics
@@ -31,13 +31,13 @@ from usdlr.experiment.fit import FitJob, run_fit
 from usdlr.experiment.gallery import gallery_cases
 from usdlr.experiment.layout import Layout
 from usdlr.inference.bundle import write_bundle
-from usdlr.inference.predictor import exclusion_table
+from usdlr.inference.predictor import exclusion_table, failure_reasons
 from usdlr.inference.stage import WEIGHTS
 from usdlr.ingest.adapter import adapter_named, require_folder
 from usdlr.ingest.pipeline import ingest
 from usdlr.ingest.splits import BUNDLE_FOLD, make_splits
 from usdlr.models.backbones import require_backbone
-from usdlr.radiomics.design import design_table
+from usdlr.radiomics.design import CLINICAL, design_table
 from usdlr.radiomics.engines import build_engine
 from usdlr.radiomics.extract import extract
 from usdlr.report.inputs import StudyInputs
@@ -67,7 +67,7 @@ def run_experiment(config: ExperimentConfig, out: Path) -> Path:
         If the data cannot be used; a folder that this call created is removed again when that shows before any
         long work.
     """
-    return _Run(config, Layout(out), Journal(out)).everything()
+    return _Run(config, Layout(out), Journal(out, package_versions())).everything()
 
 
 @dataclass
@@ -87,10 +87,14 @@ class _Run:
             self._ingest(source)
             self._check_feasible()
         except InputError:
-            if fresh and out.exists():
-                shutil.rmtree(out)
-            if existed:
-                out.mkdir(exist_ok=True)
+            if fresh and out.is_dir():
+                for path in out.iterdir():  # the folder itself may be the user's, a link or a mount
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
+                if not existed:
+                    out.rmdir()
             raise
         self._features()
         self._cohort()
@@ -108,8 +112,14 @@ class _Run:
             raise ConfigError("found no data.root, expected the folder of the export; add --data.root FOLDER")
         adapter = adapter_named(config.data.centre)
         source = require_folder(Path(config.data.root))
+        if not config.baselines or len(set(config.baselines)) != len(config.baselines):
+            raise ConfigError(f"found baselines = {config.baselines}, expected one or more different names")
         for name in config.baselines:
-            baseline_named(name)
+            if not baseline_named(name).columns([CLINICAL + variable for variable in config.data.clinical]):
+                raise ConfigError(
+                    f"found the baseline {name} without its column among data.clinical = {config.data.clinical}, "
+                    "expected tumour_size_mm there; add it or leave the baseline out"
+                )
         build_engine(config.engine, config.radiomics)
         require_backbone(config.model.backbone, config.model.weights_file)
         rows = adapter.rows(source)  # the export's own errors come before anything is written
@@ -121,6 +131,8 @@ class _Run:
         elif out.exists() and any(out.iterdir()):
             raise ConfigError(f"found other files in {out}, expected an empty folder or a run; choose another --out")
         self.inputs = {role: file_hash(path) for role, path in adapter.inputs(source).items()}
+        if config.model.weights_file is not None:
+            self.inputs["weights"] = file_hash(Path(config.model.weights_file))
         write_text(self.layout.config, yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True))
         return source
 
@@ -186,13 +198,15 @@ class _Run:
         def work() -> None:
             cases, excluded = self._candidates()
             features = tables.FEATURES.read(layout.features)
-            failed = features[features["status"] == "failed"].set_index("image_id")["reason"]
-            reasons = {str(name): ("features_failed", str(reason)) for name, reason in failed.items()}
+            reasons = failure_reasons(features)
             rest = cases[~cases["image_id"].isin(list(reasons))]
             store, uncut = SampleStore.cut(rest, layout.out, config.crop, config.radiomics.margin_mm, jobs=config.jobs)
             reasons |= {name: (str(error.code), error.sentence) for name, error in uncut.items()}
             excluded = pd.concat([excluded, exclusion_table(cases, reasons, "features")], ignore_index=True)
             cases = cases[~cases["image_id"].isin(list(reasons))].reset_index(drop=True)
+            if cases.empty:
+                code, sentence = next(iter(reasons.values()))
+                raise DataError(f"found no usable case among {len(reasons)}; the first is {code}: {sentence}")
             provenance = self._provenance("cohort", layout.features, layout.ingested / "cases.parquet")
             splits = make_splits(axilla_labels(cases, config.data), config.splits, config.seed)
             tables.SPLITS.write(splits, layout.splits, provenance)
@@ -211,7 +225,7 @@ class _Run:
         inputs = ["cases.parquet", "splits.csv", "work/crops.npz", "work/design.parquet"]
         folds = [*map(str, range(config.splits.folds)), BUNDLE_FOLD]
         for stage in Stage:  # stage 2 may start from stage 1 of its fold
-            key = [config.identity(), *map(self._hash, inputs)]
+            key = [config.identity(), self.inputs.get("weights"), *map(self._hash, inputs)]
             jobs = [FitJob(config, layout.out, fold, stage) for fold in folds]
             waiting = [job for job in jobs if not self.journal.is_done(_step(job), key)]
 
@@ -220,6 +234,8 @@ class _Run:
                     job = waiting[outcome.position]
                     self.journal.mark_done(_step(job), key, job.outputs)
 
+            for job in waiting:
+                _forget_other_start(job, key)
             label = f"fits of stage {stage}"
             for outcome in run_all(run_fit, waiting, jobs=config.jobs, label=label, on_outcome=finished):
                 if outcome.failure is not None:
@@ -232,6 +248,9 @@ class _Run:
         def work() -> None:
             jobs = [BaselineJob(config, layout.out, str(fold)) for fold in range(config.splits.folds)]
             outcomes = run_all(run_baselines, jobs, jobs=config.jobs, label="baselines")
+            for outcome in outcomes:
+                if outcome.failure is not None:
+                    raise outcome.failure
             scores = pd.concat(
                 [outcome.result for outcome in outcomes if outcome.result is not None], ignore_index=True
             )
@@ -249,11 +268,16 @@ class _Run:
         layout = self.layout
         fits = [str(path.relative_to(layout.out)) for path in sorted(layout.out.glob("work/fits/*/*/images.parquet"))]
         key = [
-            self.config.as_dict(),
+            self.config.identity(),
             *map(self._hash, ["cases.parquet", "exclusions.csv", "work/baselines.parquet", *fits]),
         ]
-        outputs = [layout.predictions, layout.decisions, layout.metrics, layout.report, layout.bundle / "bundle.json"]
-        self.journal.step("results", key, [*outputs, layout.provenance], self._write_results)
+        if self.journal.is_done("results", key):
+            return
+        self._write_results()
+        outputs = [layout.predictions, layout.decisions, layout.metrics, layout.report, layout.provenance]
+        folders = (layout.bundle, layout.out / "figures")
+        outputs += [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+        self.journal.mark_done("results", key, outputs)
 
     def _write_results(self) -> None:
         config, layout = self.config, self.layout
@@ -351,6 +375,14 @@ def _state(files: Iterable[Path]) -> str:
     """Changes when a source file is replaced; its content is hashed once, when it is read."""
     stats = [(path.name, path.stat()) for path in files if path.is_file()]
     return data_hash([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+
+
+def _forget_other_start(job: FitJob, key: Any) -> None:
+    """Remove checkpoints of a fit that began with other patients: continuing it would carry them across splits."""
+    mark, now = job.folder / "started.json", data_hash([key, str(job.folder.resolve())])
+    if not mark.exists() or read_json(mark) != now:
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+        write_json(mark, now)
 
 
 def _step(job: FitJob) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from usdlr.core.errors import BundleError, DataError
 from usdlr.core.files import read_json, write_json
-from usdlr.core.hashing import file_hash
+from usdlr.core.hashing import data_hash, file_hash
 from usdlr.core.provenance import code_state, package_versions
 from usdlr.core.types import OnUncertified, Stage
 from usdlr.decision.calibration import PlattCalibrator
@@ -21,7 +21,7 @@ from usdlr.models.settings import NetworkSettings
 from usdlr.radiomics.settings import RadiomicsSettings
 
 SCHEMA = 1
-MANIFEST, CONTRACT, FOLDS = "bundle.json", "contract.json", "folds"
+MANIFEST, CONTRACT, USED, FOLDS = "bundle.json", "contract.json", "used.json", "folds"
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,15 @@ class Member:
         By stage.
     contract : Contract
         Thresholds and what they promise.
+    used : mapping of str to str
+        What each image set was used for, by :func:`image_key`.
     """
 
     name: str
     models: Mapping[Stage, StageModel]
     calibrators: Mapping[Stage, PlattCalibrator]
     contract: Contract
+    used: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,18 @@ def write_bundle(
 def member_files(folder: Path) -> list[Path]:
     """Every file of a fitted member."""
     names = ("model.safetensors", "selector.json", "calibrator.json")
-    return [*(folder / str(stage) / name for stage in Stage for name in names), folder / CONTRACT]
+    return [*(folder / str(stage) / name for stage in Stage for name in names), folder / CONTRACT, folder / USED]
+
+
+def image_key(image_id: str) -> str:
+    """A name for an image set that tells nobody whose it is: an image id ends in the hash of the image's content.
+
+    Examples
+    --------
+    >>> image_key("case001-1362e890b738")[:8] == image_key("case001-1362e890b738")[:8] != image_key("case001-0")[:8]
+    True
+    """
+    return data_hash(["image", image_id])
 
 
 def load_member(folder: Path, name: str, network: NetworkSettings) -> Member:
@@ -184,6 +198,7 @@ def load_member(folder: Path, name: str, network: NetworkSettings) -> Member:
         models={stage: load_stage(folder / str(stage), network) for stage in Stage},
         calibrators={stage: load_calibrator(folder / str(stage)) for stage in Stage},
         contract=Contract.from_dict(read_json(folder / CONTRACT)),
+        used={str(key): str(split) for key, split in read_json(folder / USED).items()},
     )
 
 

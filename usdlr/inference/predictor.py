@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from usdlr.core import tables
 from usdlr.core.errors import DataError
-from usdlr.core.types import ExclusionCode, OnUncertified, Split, Stage
+from usdlr.core.types import ContractStatus, ExclusionCode, OnUncertified, Site, Split, Stage
 from usdlr.data.samples import SampleStore
 from usdlr.decision.cascade import decide
-from usdlr.inference.bundle import Bundle, Member
+from usdlr.decision.wording import decision_note
+from usdlr.inference.bundle import Bundle, Member, image_key
 from usdlr.inference.pooling import AXILLA, calibrated_rows, pool_axillae
 from usdlr.inference.stage import prepare_torch
 from usdlr.radiomics.design import design_table
 from usdlr.radiomics.extract import extract
+
+NOT_TUMOUR = (
+    str(ExclusionCode.NOT_TUMOUR),
+    "found an image of the axilla, expected the primary tumour, which is what the model reads; leave it out",
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,17 @@ class Prediction:
     ----------
     predictions, decisions, exclusions : DataFrame
         The tables of the same names.
+    foreign_centres : tuple of str
+        Centres that the model was not made on: the contract is void there.
+    seen : int
+        Axillae of patients who were used to make the model: nothing may be concluded from them.
     """
 
     predictions: pd.DataFrame
     decisions: pd.DataFrame
     exclusions: pd.DataFrame
+    foreign_centres: tuple[str, ...]
+    seen: int
 
 
 def predict(
@@ -61,16 +73,38 @@ def predict(
     """
     preparation = bundle.preparation
     prepare_torch(preparation.threads)
-    features = extract(cases, root, preparation.radiomics, engine=preparation.engine, jobs=jobs, ledger=ledger)
-    usable, store, exclusions = usable_cases(cases, features, root, bundle, jobs=jobs)
+    other_site = cases["site"] != str(Site.TUMOUR)
+    tumours = cases[~other_site].reset_index(drop=True)
+    if tumours.empty:
+        raise DataError(f"found no image of a primary tumour among {len(cases)}; the model reads nothing else")
+    features = extract(tumours, root, preparation.radiomics, engine=preparation.engine, jobs=jobs, ledger=ledger)
+    usable, store, exclusions = usable_cases(tumours, features, root, bundle, jobs=jobs)
+    skipped = exclusion_table(cases, {str(name): NOT_TUMOUR for name in cases["image_id"][other_site]}, "cohort")
+    exclusions = pd.concat([skipped, exclusions], ignore_index=True)
     design = design_table(features, usable, preparation.clinical)
     predictions = predict_member(
-        bundle.member, usable, store, design, batch_size=preparation.batch_size, split=_all_external(usable)
+        bundle.member, usable, store, design, batch_size=preparation.batch_size, split=_splits(usable, bundle.member)
     )
-    decisions = decide(
-        cascade_scores(predictions), bundle.member.contract, on_uncertified=on_uncertified or bundle.on_uncertified
+    known = set(bundle.card["cohort"]["centres"])
+    foreign = usable["patient_id"][~usable["centre_id"].isin(known)]
+    scores = cascade_scores(predictions)
+    is_foreign = scores["patient_id"].isin(set(foreign))
+    answer = on_uncertified or bundle.on_uncertified
+    note = decision_note(simulated=bool(bundle.card["simulated"]), proxy=any(bundle.card["proxies"].values()))
+    contract = bundle.member.contract
+    # The contract speaks of patients exchangeable with the calibration patients: at another centre it is void.
+    void = replace(contract, status=ContractStatus.NOT_CERTIFIABLE, p_value=None)
+    decided = [decide(scores[~is_foreign], contract, on_uncertified=answer, note=note)] if not is_foreign.all() else []
+    decided += [decide(scores[is_foreign], void, on_uncertified=answer, note=note)] if is_foreign.any() else []
+    decisions = scores[AXILLA].merge(pd.concat(decided, ignore_index=True), on=AXILLA, validate="one_to_one")
+    external = predictions["split"] == str(Split.EXTERNAL)
+    return Prediction(
+        tables.PREDICTIONS.conform(predictions),
+        tables.DECISIONS.conform(decisions),
+        exclusions,
+        foreign_centres=tuple(sorted(set(usable["centre_id"]) - known)),
+        seen=int((~external).sum()) // len(Stage),
     )
-    return Prediction(tables.PREDICTIONS.conform(predictions), tables.DECISIONS.conform(decisions), exclusions)
 
 
 def usable_cases(
@@ -83,10 +117,7 @@ def usable_cases(
     DataError
         If none is left.
     """
-    failed = {
-        str(row["image_id"]): (str(ExclusionCode.FEATURES_FAILED), str(row["reason"]))
-        for row in features[features["status"] == "failed"].to_dict("records")
-    }
+    failed = failure_reasons(features)
     rest = cases[~cases["image_id"].isin(list(failed))]
     preparation = bundle.preparation
     store, uncut = SampleStore.cut(rest, root, preparation.crop, preparation.radiomics.margin_mm, jobs=jobs)
@@ -95,8 +126,16 @@ def usable_cases(
     usable = cases[~cases["image_id"].isin(list(failed))].reset_index(drop=True)
     if usable.empty:
         first = exclusions.iloc[0]
-        raise DataError(f"found no usable case among {len(cases)}; first {first['source_id']}: {first['sentence']}")
+        raise DataError(f"found no usable case among {len(cases)}; the first is {first['code']}: {first['sentence']}")
     return usable, store.select(usable["image_id"]), exclusions
+
+
+def failure_reasons(features: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Code and sentence of every case whose features failed, by image id."""
+    return {
+        str(row["image_id"]): (str(row["code"]), str(row["reason"]))
+        for row in features[features["status"] == "failed"].to_dict("records")
+    }
 
 
 def exclusion_table(cases: pd.DataFrame, reasons: dict[str, tuple[str, str]], step: str) -> pd.DataFrame:
@@ -147,6 +186,13 @@ def cascade_scores(predictions: pd.DataFrame) -> pd.DataFrame:
     return order.merge(named, on=AXILLA, how="left", validate="one_to_one")[[*AXILLA, "p_sln", "p_nsln"]]
 
 
-def _all_external(cases: pd.DataFrame) -> pd.Series:
-    patients = cases["patient_id"].unique()
-    return pd.Series(str(Split.EXTERNAL), index=patients)
+def _splits(cases: pd.DataFrame, member: Member) -> pd.Series:
+    """What each patient was used for when the member was made; ``external`` for everybody else."""
+    known: dict[str, str | None] = {}
+    for patient, name in _image_ids(cases):  # one known image tells on all of a patient's
+        known[patient] = known.get(patient) or member.used.get(image_key(name))
+    return pd.Series({patient: split or str(Split.EXTERNAL) for patient, split in known.items()})
+
+
+def _image_ids(cases: pd.DataFrame) -> list[tuple[str, str]]:
+    return [(str(p), str(i)) for p, i in zip(cases["patient_id"], cases["image_id"], strict=True)]

@@ -114,8 +114,7 @@ def load_stage(folder: Path, settings: NetworkSettings) -> StageModel:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"found a damaged stage in {folder} ({error}), expected {WEIGHTS} and {SELECTOR}") from error
     # Pretrained or local weights only start a fit; the fitted weights replace every one of them.
-    bare = NetworkSettings(**{**settings.as_dict(), "pretrained": False, "weights_file": None})
-    network = FusionNetwork(bare, len(selector.get_feature_names_out()))
+    network = FusionNetwork(settings.without_start(), len(selector.get_feature_names_out()))
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -104,7 +104,7 @@ def _source_row(record: dict[str, Any], folder: Path) -> SourceRow:
             "birads": birads,
             "proxy_malignant": malignant,
             # Structurally negative where stage 1 is, exactly as a non-sentinel node is.
-            "proxy_birads5": malignant and birads == "5",
+            "proxy_birads5": None if malignant and birads is None else malignant and birads == "5",
         },
         refusal=refusal,
     )

@@ -45,6 +45,9 @@ def normalise_endpoints(values: Mapping[str, Any], *, itc_positive: bool = False
     # numpy's own true and false are not Python's, and the rules below ask for those.
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
     out = {name: None if pd.isna(value) else value for name, value in plain.items()}
+    for name in ("sln_positive", "nsln_positive", "neoadjuvant"):  # 0 and 1 are what many tables hold
+        if out.get(name) in (0, 1):
+            out[name] = bool(out[name])
     if out.get("neoadjuvant"):
         return {name: None if name in NODE_ENDPOINTS else value for name, value in out.items()}
     deposit = out.get("sln_deposit")
@@ -65,6 +68,9 @@ def normalise_endpoints(values: Mapping[str, Any], *, itc_positive: bool = False
                 "correct the row or record the sentinel biopsy as false negative",
             )
         out["nsln_positive"] = False
-    elif out.get("sln_positive") is True and out.get("axillary_surgery") not in (None, "alnd"):
-        out["nsln_positive"] = None
+    elif out.get("sln_positive") is True:
+        # Without dissection nobody knows; where the surgery is not stated, only a positive finding stands.
+        surgery = out.get("axillary_surgery")
+        if surgery not in (None, "alnd") or (surgery is None and out.get("nsln_positive") is False):
+            out["nsln_positive"] = None
     return out

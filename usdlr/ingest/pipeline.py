@@ -86,9 +86,9 @@ def ingest(source: Path, centre: str, out: Path, *, jobs: int = 1) -> Ingested:
         code, count = Counter(item["code"] for item in exclusions).most_common(1)[0]
         first = next(item for item in exclusions if item["code"] == code)
         raise DataError(
-            f"found no usable case among {len(rows)} rows of {source}; {count} x {code}, first {first['source_id']}: "
-            f"{first['sentence']}"
+            f"found no usable case among {len(rows)} rows of {source}; {count} x {code}, first: {first['sentence']}"
         )
+    _require_one_patient_per_image(rows, outcomes)
     cases = _largest_lesion_per_axilla(pd.DataFrame(records))
     inputs = {role: file_hash(path) for role, path in adapter.inputs(source).items()}
     inputs["images"] = bytes_hash(*(str(image_id).encode() for image_id in cases["image_id"]))
@@ -156,6 +156,13 @@ def ingest_row(row: SourceRow, out: Path) -> dict[str, Any]:
                 "grey stiffness map; export stiffness, not a picture of it",
             )
         require_same_grid(shape, (stiffness.shape[0], stiffness.shape[1]), "stiffness map", code)
+        stated = (row.values.get("elasto_kind"), row.values.get("elasto_unit"))
+        if stated != (str(ElastographyKind.SWE), "kPa"):
+            raise CaseError(
+                code,
+                f"found a stiffness map of kind {stated[0]} in {stated[1]}, expected shear-wave elastography (swe) in "
+                "kPa; convert it and state both",
+            )
 
     digest = bytes_hash(*(row.files[role].read_bytes() for role in ROLES if role in row.files))
     image_id = f"{row.source_id}-{digest[:SHORT]}"
@@ -176,8 +183,6 @@ def ingest_row(row: SourceRow, out: Path) -> dict[str, Any]:
     }
     if stiffness is None:
         record |= {"elasto_kind": None, "elasto_unit": None}
-    else:
-        record.setdefault("elasto_kind", str(ElastographyKind.SWE))
     if record.get("tumour_size_mm") is None:
         record["tumour_size_mm"] = size_mm
     return record
@@ -198,6 +203,27 @@ def exclusion_rows(rows: Sequence[SourceRow], outcomes: Sequence[Outcome[Any]]) 
         for row, outcome in zip(rows, outcomes, strict=True)
         if outcome.failure is not None
     ]
+
+
+def _require_one_patient_per_image(rows: Sequence[SourceRow], outcomes: Sequence[Outcome[dict[str, Any]]]) -> None:
+    """Refuse one image under two patients: they would be split as two.
+
+    Raises
+    ------
+    DataError
+        Naming the two rows.
+    """
+    owner: dict[str, tuple[int, str]] = {}
+    for position, (row, outcome) in enumerate(zip(rows, outcomes, strict=True), start=1):
+        if outcome.result is None:
+            continue
+        digest = str(outcome.result["image_id"])[-SHORT:]
+        first, patient = owner.setdefault(digest, (position, row.patient_id))
+        if patient != row.patient_id:
+            raise DataError(
+                f"found the same image and mask in rows {first} and {position} under two patients, expected one; "
+                "give them one patient_id or remove one row"
+            )
 
 
 def _write_canonical(

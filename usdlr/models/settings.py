@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from usdlr.core.errors import ConfigError
@@ -76,6 +76,10 @@ class NetworkSettings:
     def blocks(self) -> tuple[str, ...]:
         """Every input block, in the order of the network's outputs."""
         return (*self.image_blocks, TABULAR_BLOCK)
+
+    def without_start(self) -> NetworkSettings:
+        """The same network without a word of where its first weights came from: fitted weights replace them all."""
+        return replace(self, pretrained=False, weights_file=None)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -78,7 +78,7 @@ def extract(
         grid = data_hash([row["row_mm"], row["col_mm"]])[:SHORT]
         path = ledger / f"{image_id}-{grid}-{key}.json"
         if path.exists():
-            finished[image_id] = _with_nan(read_json(path))
+            finished[image_id] = read_json(path)
         else:
             waiting.append(_Job({str(name): value for name, value in row.items()}, path))
 
@@ -90,7 +90,12 @@ def extract(
             finished[image_id] = outcome.result
             write_json(job.ledger, outcome.result)
         else:
-            finished[image_id] = {"image_id": image_id, "status": "failed", "reason": outcome.failure.sentence}
+            finished[image_id] = {
+                "image_id": image_id,
+                "status": "failed",
+                "code": str(outcome.failure.code),
+                "reason": outcome.failure.sentence,
+            }
 
     run_all(
         partial(measure_case, root=root, settings=settings, engine=engine),
@@ -162,8 +167,3 @@ def measure_images(images: CaseImages, image_id: str, settings: RadiomicsSetting
             }
     out["reason"] = "; ".join(reasons) or None
     return out
-
-
-def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON keeps not-a-number as null; only ``reason`` is null for another reason."""
-    return {key: float("nan") if value is None and key != "reason" else value for key, value in row.items()}

@@ -19,6 +19,7 @@ from usdlr.core.errors import DataError
 from usdlr.core.hashing import derive_seed
 from usdlr.data.datamodule import FoldDataModule
 from usdlr.data.dataset import BlockDataset
+from usdlr.models.network import FusionNetwork
 from usdlr.models.settings import NetworkSettings
 from usdlr.tasks.callbacks import ReseedEveryStep
 from usdlr.tasks.classification import NodeStatusTask
@@ -94,7 +95,7 @@ def fit_stage(
     negatives = float((train.label == 0).sum())
     pl.seed_everything(derive_seed(seed, "weights"), workers=True, verbose=False)
     task = NodeStatusTask(
-        network=network.as_dict(),
+        network=network.without_start().as_dict(),  # hyperparameters are logged: no path of this machine among them
         tabular_features=int(train.table.shape[1]),
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
@@ -102,6 +103,8 @@ def fit_stage(
         positive_weight=negatives / positives if settings.balance else 1.0,
         max_epochs=settings.epochs,
     )
+    if start is None and network != network.without_start():
+        start = FusionNetwork(network, int(train.table.shape[1])).state_dict()
     if start is not None:
         branches = {key: value for key, value in start.items() if key.startswith(BRANCHES)}
         task.network.load_state_dict({**task.network.state_dict(), **branches})
@@ -113,7 +116,7 @@ def fit_stage(
     with quiet():
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
-            accelerator="auto",
+            accelerator=settings.accelerator,
             devices=1,
             deterministic=True,
             gradient_clip_val=1.0,

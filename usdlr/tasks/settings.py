@@ -33,6 +33,9 @@ class FitSettings:
         patients and asks about the same tumours; stage 1 has seen training and tuning patients only.
     augment : AugmentSettings
         Training augmentation.
+    accelerator : str
+        Where to fit: ``cpu``, ``gpu`` or another name that Lightning knows. Part of the result: another kind of
+        processor gives other weights. Predictions are always made on the CPU.
     wandb : str
         ``offline`` (files only), ``online`` or ``disabled``; a CSV log is always written.
     """
@@ -46,6 +49,7 @@ class FitSettings:
     balance: bool = True
     warm_start: bool = True
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    accelerator: str = "cpu"
     wandb: str = "offline"
 
     def __post_init__(self) -> None:
