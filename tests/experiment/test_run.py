@@ -269,3 +269,33 @@ def test_planted_scaler_fitted_on_all_rows_is_refused(
     monkeypatch.setattr(FeatureSelector, "fit", fit_on_all)
     with pytest.raises(LeakError, match="feature selector"):
         fit.run_fit(fit.FitJob(tiny_config(cohort), run_copy, "0", Stage.SLN))
+
+
+def test_checkpoint_of_other_patients_is_not_continued(
+    run_folder: Path, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from usdlr.experiment.fit import run_fit
+
+    # A fit of a cohort with one patient less is killed in its first stage; then the patient is added.
+    fewer = Path(shutil.copytree(cohort, tmp_path / "fewer"))
+    whole = pd.read_csv(fewer / "manifest.csv", dtype="str", keep_default_na=False)
+    kept = whole[whole["sln_positive"] != "true"].index[0]
+    whole.drop(index=kept).to_csv(fewer / "manifest.csv", index=False)
+
+    def killed(job: Any) -> None:
+        if job.fold == "1":
+            raise KeyboardInterrupt
+        run_fit(job)
+        # What a kill in the middle of fold 0 would have left behind.
+        (job.folder / "checkpoints").mkdir(exist_ok=True)
+        (job.folder / "checkpoints" / "last.ckpt").write_bytes(b"weights that have seen other patients")
+        (job.folder / "model.safetensors").unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("usdlr.experiment.run.run_fit", killed)
+        with pytest.raises((KeyboardInterrupt, FileNotFoundError)):
+            run_experiment(tiny_config(fewer), tmp_path / "run")
+    assert (tmp_path / "run" / "work" / "fits" / "0" / "sln" / "checkpoints" / "last.ckpt").exists()
+    whole.to_csv(fewer / "manifest.csv", index=False)
+    run_experiment(tiny_config(fewer), tmp_path / "run")
+    assert hashes(tmp_path / "run") == hashes(run_folder)

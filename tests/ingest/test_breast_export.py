@@ -223,7 +223,7 @@ def test_when_no_case_is_left_the_reason_is_named_and_nothing_written(tmp_path: 
     changes, damage, code, words = FAULTS[fault]
     source = export(tmp_path / "source", record(2, **changes))
     damage(source)
-    with pytest.raises(DataError, match=rf"no usable case among 1 rows .*1 x {code}, first case002: ") as caught:
+    with pytest.raises(DataError, match=rf"no usable case among 1 rows .*1 x {code}, first in row 1: ") as caught:
         read(source, tmp_path / "out")
     assert words in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -235,7 +235,7 @@ def test_the_commonest_reason_is_named(tmp_path: Path) -> None:
         record(1, Pixel_size=0),
         *(record(case, Classification="normal", Mask_tumor_filename=None) for case in (2, 3, 4)),
     )
-    with pytest.raises(DataError, match=r"no usable case among 4 rows .*3 x no_lesion, first case002: found a normal"):
+    with pytest.raises(DataError, match=r"no usable case among 4 rows .*3 x no_lesion, first in row 2: found a normal"):
         read(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

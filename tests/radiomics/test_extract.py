@@ -100,7 +100,7 @@ def test_rows_keep_the_order_of_cases_and_names_follow_the_pattern(tmp_path: Pat
     assert set(table["status"]) == {"ok"}
     assert table["reason"].isna().all()
     assert table["peritumoral_lost_fraction"].tolist() == [0, 0, 0]
-    columns = list(table.columns[4:])
+    columns = list(table.columns[5:])
     assert all(re.match(FEATURE_PATTERN, name) for name in columns)
     assert {tuple(name.split(".")[:2]) for name in columns} == {
         (modality, roi) for modality in ("bmode", "elasto") for roi in ("intratumoral", "peritumoral")
@@ -139,7 +139,7 @@ def test_a_case_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
 def test_nothing_but_failures_is_still_a_table(tmp_path: Path) -> None:
     table = run(cohort(tmp_path, [0.2], elasto=set()), tmp_path)
     assert table["status"].tolist() == ["failed"]
-    assert list(table.columns) == ["image_id", "status", "reason", "peritumoral_lost_fraction"]
+    assert list(table.columns) == ["image_id", "status", "code", "reason", "peritumoral_lost_fraction"]
 
 
 def test_resume_measures_only_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

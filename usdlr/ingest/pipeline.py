@@ -86,7 +86,8 @@ def ingest(source: Path, centre: str, out: Path, *, jobs: int = 1) -> Ingested:
         code, count = Counter(item["code"] for item in exclusions).most_common(1)[0]
         first = next(item for item in exclusions if item["code"] == code)
         raise DataError(
-            f"found no usable case among {len(rows)} rows of {source}; {count} x {code}, first: {first['sentence']}"
+            f"found no usable case among {len(rows)} rows of {source}; {count} x {code}, first in row "
+            f"{1 + [row.source_id for row in rows].index(first['source_id'])}: {first['sentence']}"
         )
     _require_one_patient_per_image(rows, outcomes)
     cases = _largest_lesion_per_axilla(pd.DataFrame(records))

@@ -40,6 +40,7 @@ from usdlr.report.tables import (
 
 _ROW_IN = 0.27
 _LABEL_WIDTH = 22
+_LINE_IN = 0.14
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def auc_figure(inputs: StudyInputs) -> Drawing:
     most = max(len(part) for part in rows.values())
     lowest = [finite(row.estimate.get(key)) for part in rows.values() for row in part for key in ("low", "value")]
     floor = max(0.0, min([0.45, *(end - 0.02 for end in lowest if end is not None)]))
-    height = 1.25 + _ROW_IN * most
+    lines = max(fill(row.label, _LABEL_WIDTH).count("\n") + 1 for part in rows.values() for row in part)
+    height = 1.25 + max(_ROW_IN, _LINE_IN * (lines + 1)) * most
 
     def paint(figure: Figure) -> None:
         heading(figure, title)
@@ -101,7 +103,7 @@ def _auc_panel(axes: Axes, rows: Sequence[_Row], frame: tuple[float, int], label
     _lines(axes, rows)
     for position, row in enumerate(rows):
         axes.text(1.03, position, _short(row.estimate), transform=axes.get_yaxis_transform(), va="center", fontsize=7.4)
-    axes.set_yticks(range(len(rows)), [row.label if labelled else "" for row in rows])
+    axes.set_yticks(range(len(rows)), [fill(row.label, _LABEL_WIDTH) if labelled else "" for row in rows])
     _quiet_y(axes)
 
 
