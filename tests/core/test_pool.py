@@ -163,3 +163,36 @@ def test_a_failure_without_result_is_an_error_that_the_caller_can_raise(work: Mo
     assert failure is not None
     with pytest.raises(CaseError, match="found no pixel"):
         raise failure
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from tests.core.pool_jobs import announce_and_sleep\n"
+        "from usdlr.core.pool import run_all\n"
+        "if __name__ == '__main__':\n"
+        f"    run_all(announce_and_sleep, [{str(tmp_path)!r}] * 2, jobs=2, label='sleep')\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    root = Path(__file__).resolve().parents[2]
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 60
+    while len(workers := [path.name for path in tmp_path.iterdir() if path.name.isdigit()]) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    while any(running(int(pid)) for pid in workers):
+        assert time.monotonic() < until, "a worker outlived its parent"
+        time.sleep(0.1)
+
+
+def running(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
