@@ -41,7 +41,7 @@ def fingerprint() -> str:
 
 
 def has_compiler() -> bool:
-    return any(shutil.which(name) for name in (os.environ.get("CC", "cc").split()[0], "gcc", "clang"))
+    return any(shutil.which(name) for name in ((os.environ.get("CC") or "cc").split()[0], "gcc", "clang"))
 
 
 def zig_compiler(python: Path, folder: Path) -> dict[str, str]:
