@@ -23,6 +23,7 @@ EXCLUSION_WORDS: dict[str, str] = {
     ExclusionCode.MASK_EMPTY: "lesion contour empty",
     ExclusionCode.MASK_SIZE_MISMATCH: "contour does not fit the image",
     ExclusionCode.NO_LESION: "no lesion in the image",
+    ExclusionCode.NOT_TUMOUR: "image of the axilla instead of the tumour",
     ExclusionCode.SPACING_MISSING: "pixel size in millimetres unknown",
     ExclusionCode.SPACING_ABSURD: "pixel size in millimetres implausible",
     ExclusionCode.ELASTOGRAPHY_UNREADABLE: "elastography image unreadable",
