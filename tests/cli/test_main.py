@@ -228,12 +228,21 @@ def test_predict_defers_without_a_certified_contract(
     assert not (tmp_path / "q").exists()
 
 
+# A shell that starts work in the background lets it ignore Ctrl-C; a terminal does not.
+AS_IN_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from usdlr.cli.main import entry_point
+entry_point()
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "sent", "code"), [(9, signal.SIGINT, 130), (13, signal.SIGKILL, -9)])
 def test_interrupted_process_continues_to_the_same_result(
     run_folder: Path, cohort: Path, tmp_path: Path, seconds: int, sent: signal.Signals, code: int
 ) -> None:
-    words = [sys.executable, "-m", "usdlr.cli.main", "run", *tiny_words(cohort, tmp_path / "run", "--jobs", "2")]
+    words = [sys.executable, "-c", AS_IN_A_TERMINAL, "run", *tiny_words(cohort, tmp_path / "run", "--jobs", "2")]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     time.sleep(seconds)
     process.send_signal(sent)

@@ -123,6 +123,8 @@ def test_an_interrupt_outside_the_workers_stops_them_at_once(work: ModuleType) -
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal to a process group")
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     script = (
+        # A shell that starts work in the background lets it ignore Ctrl-C; a terminal does not.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import pool_jobs\n"
         "from usdlr.core.pool import run_all\n"
         "if __name__ == '__main__':\n"
