@@ -84,7 +84,7 @@ def test_a_crop_without_spacing_is_refused() -> None:
 )
 def test_impossible_settings_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        CropSettings(**settings)  # type: ignore[arg-type]
+        CropSettings(**settings)  # type: ignore[arg-type]  # the wrong values are the point
 
 
 def test_no_context_cuts_at_the_lesion() -> None:

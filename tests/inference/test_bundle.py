@@ -32,7 +32,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, object]], object]) -> None
 
 def rehash(folder: Path, name: str) -> None:
     """Make the manifest agree with a file again, as somebody who means harm would."""
-    rewrite(folder, lambda content: content["files"].update({name: file_hash(folder / name)}))  # type: ignore[attr-defined]
+    rewrite(folder, lambda content: content["files"].update({name: file_hash(folder / name)}))  # type: ignore[attr-defined]  # JSON
 
 
 def test_loads_both_stages_and_the_contract(bundle: Path) -> None:
@@ -89,7 +89,7 @@ def test_missing_added_and_linked_files_are_refused(bundle: Path, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["../outside.json", "/etc/hostname"])
 def test_file_name_outside_the_bundle_is_refused(bundle: Path, name: str) -> None:
-    rewrite(bundle, lambda content: content["files"].update({name: "0" * 64}))  # type: ignore[attr-defined]
+    rewrite(bundle, lambda content: content["files"].update({name: "0" * 64}))  # type: ignore[attr-defined]  # JSON
     with pytest.raises(BundleError, match="a name inside the bundle"):
         load_bundle(bundle)
 
