@@ -8,7 +8,16 @@ from enum import StrEnum
 from typing import Any
 
 from usdlr.core.modalities import MODALITIES
-from usdlr.core.types import ElastographyKind, MaskSource, Side, Site, SpacingSource
+from usdlr.core.types import (
+    BurnedIn,
+    ElastographyKind,
+    ElastographyState,
+    FovSource,
+    MaskSource,
+    Side,
+    Site,
+    SpacingSource,
+)
 
 # pandas' nullable dtypes: null is a value of its own and is never read as negative.
 STRING, FLOAT, INTEGER, BOOLEAN = "str", "float64", "Int64", "boolean"
@@ -84,20 +93,63 @@ PATHS: tuple[Column, ...] = (
         for modality in MODALITIES.values()
     ),
     Column("mask_path", STRING, "Canonical lesion mask on the B-mode grid, 0 or 255.", nullable=True),
+    Column(
+        "strain_path",
+        STRING,
+        "Canonical map of relative strain on the B-mode grid, percent of the colour scale; no model reads it.",
+        nullable=True,
+    ),
     Column("fov_path", STRING, "Canonical field-of-view mask, 0 or 255; null: the whole image.", nullable=True),
 )
 
 ACQUISITION: tuple[Column, ...] = (
     Column("site", STRING, "What the image shows.", choices=words(Site)),
     Column("mask_source", STRING, "Who drew the contour.", nullable=True, choices=words(MaskSource)),
+    Column("reader_id", STRING, "Reader whose contour mask_path is; others are in contours.csv.", nullable=True),
     Column("row_mm", FLOAT, "Distance between neighbouring rows.", "mm", nullable=True, low=0.0),
     Column("col_mm", FLOAT, "Distance between neighbouring columns.", "mm", nullable=True, low=0.0),
     Column("spacing_source", STRING, "Where the spacing comes from.", choices=words(SpacingSource)),
+    Column(
+        "source_row", INTEGER, "Row of the source's frame at which the canonical image starts.", "pixel", True, low=0
+    ),
+    Column(
+        "source_col", INTEGER, "Column of the source's frame at which the canonical image starts.", "pixel", True, low=0
+    ),
+    Column("fov_source", STRING, "Where the field of view comes from.", nullable=True, choices=words(FovSource)),
+    Column(
+        "burned_in_fraction",
+        FLOAT,
+        "Share of the field of view under calipers, text and marks drawn by the scanner.",
+        "1",
+        True,
+        low=0.0,
+        high=1.0,
+    ),
+    Column("burned_in", STRING, "What was done about them.", nullable=True, choices=words(BurnedIn)),
+    Column("elasto_state", STRING, "Whether stiffness was measured.", nullable=True, choices=words(ElastographyState)),
+    Column("elasto_valid_fraction", FLOAT, "Share of the map's pixels with a value.", "1", True, low=0.0, high=1.0),
+    Column(
+        "elasto_saturated_fraction",
+        FLOAT,
+        "Share of the map's pixels at the end of the colour scale, where the value is unknown.",
+        "1",
+        True,
+        low=0.0,
+        high=1.0,
+    ),
+    Column("quality_flags", STRING, "Words of QualityFlag, separated by spaces; notes.csv explains.", nullable=True),
     Column("elasto_kind", STRING, "How stiffness was imaged.", nullable=True, choices=words(ElastographyKind)),
     Column("elasto_unit", STRING, "Unit of the stiffness map.", nullable=True, choices=("kPa", "m/s", "relative")),
     Column("vendor", STRING, "Maker of the scanner.", nullable=True),
     Column("device", STRING, "Model of the scanner.", nullable=True),
     Column("view", STRING, "Plane of the image.", nullable=True),
+    Column(
+        "exam_day",
+        INTEGER,
+        "Day of the examination, counted from an arbitrary day of the centre; never a calendar date.",
+        "days",
+        nullable=True,
+    ),
 )
 
 PREOPERATIVE: tuple[Column, ...] = (
@@ -235,6 +287,21 @@ SPLITS: tuple[Column, ...] = (
     ),
 )
 
+NOTES: tuple[Column, ...] = (
+    Column("image_id", STRING, "Image set."),
+    Column("code", STRING, "Quality flag."),
+    Column("sentence", STRING, "What was found and what was done about it."),
+)
+
+CONTOURS: tuple[Column, ...] = (
+    Column("image_id", STRING, "Image set."),
+    Column("lesion_id", STRING, "Lesion within the patient."),
+    Column("reader_id", STRING, "Who drew it."),
+    Column("mask_source", STRING, "Reader or automatic.", choices=words(MaskSource)),
+    Column("mask_path", STRING, "Canonical mask on the B-mode grid, 0 or 255."),
+    Column("primary", BOOLEAN, "Whether this is the contour that cases.parquet names."),
+)
+
 EXCLUSIONS: tuple[Column, ...] = (
     Column("centre_id", STRING, "Centre."),
     Column("patient_id", STRING, "Patient.", nullable=True),
@@ -248,6 +315,6 @@ EXCLUSIONS: tuple[Column, ...] = (
 
 def model_variables(columns: Iterable[Column] = CASES) -> tuple[str, ...]:
     """Numeric columns of ``cases`` that a usdlr model may read."""
-    return tuple(
-        c.name for c in columns if c.preoperative and c.dtype in (FLOAT, INTEGER) and c.name not in ("row_mm", "col_mm")
-    )
+    # How an image was taken and read says something about the centre, not about the patient.
+    technical = {c.name for c in ACQUISITION}
+    return tuple(c.name for c in columns if c.preoperative and c.dtype in (FLOAT, INTEGER) and c.name not in technical)

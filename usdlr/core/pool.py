@@ -9,8 +9,9 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ Result = TypeVar("Result")
 
 # One thread per process: on shared cores two busy OpenMP teams slow each other down several times over.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+# Items handed to the workers at a time, per worker: one in work, one waiting.
+IN_HAND = 2
 
 
 @dataclass(frozen=True)
@@ -127,20 +131,22 @@ def _parallel(
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update({name: "1" for name in THREAD_VARIABLES if before[name] is None})
     try:
-        remaining = yield from _pooled(function, items, range(len(items)), jobs)
-        # A worker died and took the pool with it. Each item that was not finished goes on alone, so that only the
-        # item that kills its worker is lost.
-        for position in remaining:
-            lost = yield from _pooled(function, items, [position], 1)
-            if lost:
-                yield Outcome(
-                    position,
-                    None,
-                    CaseError(
-                        ExclusionCode.WORKER_DIED,
-                        "found the worker process dead on this case, expected a result; check memory and the files",
-                    ),
-                )
+        remaining = list(range(len(items)))
+        while remaining:
+            # A worker that dies takes the pool with it. Only what was in its hands then goes on alone, so that the
+            # item that kills its worker is lost and nothing else; the others go on in a new pool.
+            remaining, suspects = yield from _pooled(function, items, remaining, jobs)
+            for position in suspects:
+                _, lost = yield from _pooled(function, items, [position], 1)
+                if lost:
+                    yield Outcome(
+                        position,
+                        None,
+                        CaseError(
+                            ExclusionCode.WORKER_DIED,
+                            "found the worker process dead on this case, expected a result; check memory and the files",
+                        ),
+                    )
     finally:
         for name, value in before.items():
             if value is None:
@@ -149,31 +155,37 @@ def _parallel(
 
 def _pooled(
     function: Callable[[Item], Result], items: Sequence[Item], positions: Sequence[int], jobs: int
-) -> Generator[Outcome[Result], None, list[int]]:
-    """Yield outcomes; returns the positions that a dead worker left unfinished."""
-    remaining = set(positions)
+) -> Generator[Outcome[Result], None, tuple[list[int], list[int]]]:
+    """Yield outcomes; returns the positions never begun and those in hand when a worker died."""
+    waiting = deque(positions)
     executor = _executor(min(jobs, len(positions)))
+    futures: dict[Future[Result], int] = {}
+    broken = False
     try:
-        futures: dict[Future[Result], int] = {}
-        for position in positions:
-            try:
-                futures[executor.submit(function, items[position])] = position
-            except BrokenProcessPool:  # a worker died before all items were handed in
-                break
-        for future in as_completed(futures):
-            position = futures[future]
-            try:
-                outcome = Outcome(position, future.result(), None)
-            except CaseError as error:
-                outcome = Outcome(position, None, error)
-            except BrokenProcessPool:
-                continue
-            remaining.discard(position)
-            yield outcome
+        while (waiting or futures) and not broken:
+            # Few items at a time: memory stays flat, and few fall under suspicion when a worker dies.
+            while waiting and len(futures) < IN_HAND * jobs:
+                try:
+                    futures[executor.submit(function, items[waiting[0]])] = waiting[0]
+                except BrokenProcessPool:
+                    broken = True
+                    break
+                waiting.popleft()
+            for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                try:
+                    outcome = Outcome(futures[future], future.result(), None)
+                except CaseError as error:
+                    outcome = Outcome(futures[future], None, error)
+                except BrokenProcessPool:
+                    broken = True
+                    continue
+                del futures[future]
+                yield outcome
     except BaseException:
         for process in list((executor._processes or {}).values()):
             process.terminate()
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-    return sorted(remaining)
+    # What finished between the death and now is done again with the suspects: the result is the same.
+    return sorted(waiting), sorted(futures.values())

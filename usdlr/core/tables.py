@@ -247,3 +247,5 @@ PREDICTIONS = Table("predictions", c.PREDICTIONS, ("patient_id", "side", "stage"
 DECISIONS = Table("decisions", c.DECISIONS, ("patient_id", "side"))
 SPLITS = Table("splits", c.SPLITS, ("fold", "patient_id"))
 EXCLUSIONS = Table("exclusions", c.EXCLUSIONS, ("centre_id", "source_id", "step", "code"))
+NOTES = Table("notes", c.NOTES, ("image_id", "code"))
+CONTOURS = Table("contours", c.CONTOURS, ("image_id", "lesion_id", "reader_id"))

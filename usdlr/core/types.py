@@ -80,6 +80,7 @@ class SpacingSource(StrEnum):
 
     DICOM_REGION = "dicom_region"
     PIXEL_SPACING = "pixel_spacing"
+    IMAGER_PIXEL_SPACING = "imager_pixel_spacing"
     MANIFEST = "manifest"
     NONE = "none"
 
@@ -91,6 +92,62 @@ class ElastographyKind(StrEnum):
     STRAIN = "strain"
 
 
+class ElastographyState(StrEnum):
+    """What a case has to say about stiffness. None of them is an error."""
+
+    MEASURED = "measured"
+    STRAIN_ONLY = "strain_only"
+    UNUSABLE = "unusable"
+    MISSING = "missing"
+
+
+class FovSource(StrEnum):
+    """Where the field of view comes from."""
+
+    REGION = "region"
+    FILE = "file"
+    TRANSPARENCY = "transparency"
+    DETECTED = "detected"
+    NONE = "none"
+
+
+class BurnedIn(StrEnum):
+    """What happens to calipers, text and body marks inside the field of view."""
+
+    KEEP = "keep"
+    MASK = "mask"
+    INPAINT = "inpaint"
+
+
+class QualityFlag(StrEnum):
+    """What a reader should know about a case that is used all the same. Never rename one: tables carry them."""
+
+    CALIBRATION_REFUSED = "calibration_refused"
+    REGION_CLIPPED = "region_clipped"
+    SPACING_LOW_TRUST = "spacing_low_trust"
+    SIZE_MISSTATED = "size_misstated"
+    FOV_UNCERTAIN = "fov_uncertain"
+    BURNED_IN_KEPT = "burned_in_kept"
+    BURNED_IN_MASKED = "burned_in_masked"
+    BURNED_IN_INPAINTED = "burned_in_inpainted"
+    TEXT_BLANKED = "text_blanked"
+    COLOUR_CONVERTED = "colour_converted"
+    COLOUR_OVERLAY = "colour_overlay"
+    LOSSY_COMPRESSION = "lossy_compression"
+    MASK_REPAIRED = "mask_repaired"
+    MASK_CLIPPED = "mask_clipped"
+    MASK_OUTSIDE_FOV = "mask_outside_fov"
+    MASK_IS_BOX = "mask_is_box"
+    MASK_ABSENT = "mask_absent"
+    CONTOUR_UNREADABLE = "contour_unreadable"
+    OTHER_FINDINGS = "other_findings"
+    ELASTOGRAPHY_UNUSABLE = "elastography_unusable"
+    ELASTOGRAPHY_STRAIN_ONLY = "elastography_strain_only"
+    ELASTOGRAPHY_SATURATED = "elastography_saturated"
+    ELASTOGRAPHY_SHIFTED = "elastography_shifted"
+    DUPLICATE_IMAGE = "duplicate_image"
+
+
 class ExclusionCode(StrEnum):
     """Why a row of the source is not used. Never rename one: exported tables carry them."""
 
@@ -100,10 +157,16 @@ class ExclusionCode(StrEnum):
     MASK_UNREADABLE = "mask_unreadable"
     MASK_EMPTY = "mask_empty"
     MASK_SIZE_MISMATCH = "mask_size_mismatch"
+    MASK_AMBIGUOUS = "mask_ambiguous"
+    MASK_OUTSIDE_REGION = "mask_outside_region"
+    FRAME_UNSTATED = "frame_unstated"
     NO_LESION = "no_lesion"
     NOT_TUMOUR = "not_tumour"
     SPACING_MISSING = "spacing_missing"
     SPACING_ABSURD = "spacing_absurd"
+    SPACING_CONTRADICTORY = "spacing_contradictory"
+    DUPLICATE_CONTRADICTORY = "duplicate_contradictory"
+    IDENTITY_MISSING = "identity_missing"
     ELASTOGRAPHY_UNREADABLE = "elastography_unreadable"
     ENDPOINT_MISSING = "endpoint_missing"
     NEOADJUVANT = "neoadjuvant"
