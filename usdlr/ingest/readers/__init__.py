@@ -1,0 +1,1 @@
+"""Files of any format become frames: pixels in a stated colour order, with the calibration that the file carries."""
