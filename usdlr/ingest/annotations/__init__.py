@@ -1,0 +1,1 @@
+"""Contours in any format become masks on the grid of their image."""
