@@ -12,12 +12,12 @@ from usdlr.ingest import pipeline  # noqa: F401 - registers the adapters that co
 from usdlr.ingest.adapter import (
     ADAPTERS,
     Adapter,
-    SourceRow,
     adapter_named,
     register,
     require_folder,
     require_usable_ids,
 )
+from usdlr.ingest.source import SourceRow
 
 ROW = SourceRow("img1", "north-1", "north", {}, None, SpacingSource.NONE)
 

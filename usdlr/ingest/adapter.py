@@ -7,8 +7,10 @@ An adapter of your own is one class with a ``name`` and a method ``rows``, regis
         name = "our_hospital"
 
         def rows(self, source: Path) -> list[SourceRow]:
-            table = read_required_csv(source / "export.csv")
+            table = pd.read_csv(source / "export.csv", dtype="str")
             return [SourceRow(...) for record in table.itertuples()]
+
+``data_cards/manifest.md`` holds a complete example.
 """
 
 from __future__ import annotations
@@ -16,55 +18,37 @@ from __future__ import annotations
 import difflib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
-from usdlr.core.errors import CaseError, ConfigError, DataError
-from usdlr.core.types import Side, Site, SpacingSource
-
-
-@dataclass(frozen=True)
-class SourceRow:
-    """One row of a centre's export, before any pixel is read.
-
-    Parameters
-    ----------
-    source_id : str
-        The source's own unique id of the image set.
-    patient_id : str
-        Unique over all centres.
-    files : mapping of str to Path
-        Absolute paths by role: a modality's name, or ``mask``.
-    spacing_mm : tuple of float or None
-        ``(row_mm, col_mm)`` as the source states it; ``None`` when it states none.
-    spacing_source : SpacingSource
-        Where the spacing comes from.
-    values : mapping
-        Further columns of ``cases`` by name.
-    refusal : CaseError or None
-        Set when the table alone shows that the row cannot be used.
-    """
-
-    source_id: str
-    patient_id: str
-    centre_id: str
-    files: Mapping[str, Path]
-    spacing_mm: tuple[float, float] | None
-    spacing_source: SpacingSource
-    side: Side = Side.UNKNOWN
-    site: Site = Site.TUMOUR
-    lesion_id: str = "1"
-    values: Mapping[str, Any] = field(default_factory=dict)
-    refusal: CaseError | None = None
+from usdlr.core.errors import ConfigError, DataError
+from usdlr.ingest.source import SourceRow
 
 
 class Adapter(ABC):
-    """Reads one kind of export."""
+    """Reads one kind of export.
+
+    Attributes
+    ----------
+    name : str
+        What ``--centre`` says.
+    simulated : bool
+        Whether the patients are simulated; every page about them says so.
+    identifying : bool
+        Whether the ids and file names identify patients; ingest then replaces the ids by keyed pseudonyms and keeps
+        the names out of everything it writes.
+    bare : bool
+        Whether the images show nothing but tissue; neither a field of view nor drawn marks are then looked for.
+    knows_patients : bool
+        Whether ``patient_id`` is the source's own knowledge. Where it is not, and two rows show the same picture, their
+        patients become one; where it is, the export is refused until somebody says which patient is right.
+    """
 
     name: ClassVar[str]
     simulated: ClassVar[bool] = False
+    identifying: ClassVar[bool] = False
+    bare: ClassVar[bool] = False
+    knows_patients: ClassVar[bool] = True
 
     @abstractmethod
     def rows(self, source: Path) -> list[SourceRow]:

@@ -1,26 +1,33 @@
 """BrEaST-Lesions-USG in its official layout (doi 10.7937/9WKK-Q141; described in doi 10.1038/s41597-024-02984-z).
 
 The workbook's ``Pixel_size`` is in centimetres per pixel. There is no node status: malignancy and BI-RADS 5 are
-offered as declared proxies.
+offered as declared proxies. ``Mask_other_filename`` outlines other findings than the tumour (ducts, cysts, implants):
+none of them has a label of its own, so they become neither cases nor further contours of the tumour.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import pandas as pd
 
 from usdlr.core.errors import CaseError, DataError
 from usdlr.core.modalities import BMODE
-from usdlr.core.types import ExclusionCode, SpacingSource
+from usdlr.core.types import ExclusionCode, QualityFlag, SpacingSource
 from usdlr.core.units import MM_PER_CM
-from usdlr.ingest.adapter import Adapter, SourceRow, register
+from usdlr.ingest.adapter import Adapter, register
+from usdlr.ingest.source import MaskRef, Note, SourceRow
 
 WORKBOOK = "*clinical-data*.xlsx"
 IMAGES = "BrEaST-Lesions_USG-images_and_masks"
 COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Pixel_size", "Age", "BIRADS", "Classification")
+OTHER = "Mask_other_filename"
+OTHER_FINDINGS = Note(
+    QualityFlag.OTHER_FINDINGS,
+    "found outlines of other findings than the tumour (ducts, cysts, implants): they are not used, and the peritumoral "
+    "ring may hold them",
+)
 CLASSES = ("benign", "malignant", "normal")
 
 
@@ -44,7 +51,8 @@ class BreastLesionsUsg(Adapter):
 
 
 def _workbook(source: Path) -> Path:
-    found = sorted(source.glob(WORKBOOK))
+    # Beside a workbook that is open, Excel keeps a file of the same name after "~$".
+    found = sorted(path for path in source.glob(WORKBOOK) if not path.name.startswith(("~$", ".")))
     if len(found) != 1:
         raise DataError(
             f"found {len(found)} workbooks named {WORKBOOK} in {source}, expected one; "
@@ -61,8 +69,11 @@ def _read_workbook(path: Path) -> pd.DataFrame:
         raise DataError(
             f"found the workbook {path.name}, expected openpyxl to read it; pip install usdlr[excel]"
         ) from error
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataError(f"found {path} is not a readable Excel workbook ({error}); restore the file") from error
+    except Exception as error:  # whatever a damaged archive or its XML makes the library raise
+        raise DataError(
+            f"found {path.name} is not a readable Excel workbook ({type(error).__name__}), expected the official one; "
+            "restore the file"
+        ) from error
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise DataError(f"found no column {', '.join(missing)} in {path.name}, expected {', '.join(COLUMNS)}")
@@ -80,14 +91,14 @@ def _source_row(record: dict[str, Any], folder: Path) -> SourceRow:
     case = f"case{int(record['CaseID']):03d}"
     label = str(record["Classification"])
     birads = _text(record["BIRADS"])
-    files: dict[str, Path] = {BMODE: folder / str(record["Image_filename"])}
+    masks: tuple[MaskRef, ...] = ()
     refusal = None
     if label == "normal":
         refusal = CaseError(ExclusionCode.NO_LESION, "found a normal breast, expected a lesion; nothing to measure")
     elif _text(record["Mask_tumor_filename"]) is None:
         refusal = CaseError(ExclusionCode.MASK_MISSING, "found no tumour mask in the workbook, expected one; draw it")
     else:
-        files["mask"] = folder / str(record["Mask_tumor_filename"])
+        masks = (MaskRef(folder / str(record["Mask_tumor_filename"])),)
     size_cm = pd.to_numeric(record["Pixel_size"], errors="coerce")
     size_mm = None if pd.isna(size_cm) else float(size_cm) * MM_PER_CM
     malignant = label == "malignant"
@@ -95,9 +106,10 @@ def _source_row(record: dict[str, Any], folder: Path) -> SourceRow:
         source_id=case,
         patient_id=f"{BreastLesionsUsg.name}-{case}",
         centre_id=BreastLesionsUsg.name,
-        files=files,
+        files={BMODE: folder / str(record["Image_filename"])},
         spacing_mm=None if size_mm is None else (size_mm, size_mm),
-        spacing_source=SpacingSource.MANIFEST,
+        spacing_source=SpacingSource.NONE if size_mm is None else SpacingSource.MANIFEST,
+        masks=masks,
         values={
             "age_years": pd.to_numeric(record["Age"], errors="coerce"),
             # BI-RADS 1 marks the normal breasts; the others are assessment categories.
@@ -106,6 +118,7 @@ def _source_row(record: dict[str, Any], folder: Path) -> SourceRow:
             # Structurally negative where stage 1 is, exactly as a non-sentinel node is.
             "proxy_birads5": None if malignant and birads is None else malignant and birads == "5",
         },
+        notes=() if _text(record.get(OTHER)) is None else (OTHER_FINDINGS,),
         refusal=refusal,
     )
 

@@ -10,9 +10,11 @@ import pandas as pd
 from usdlr.core.columns import ENDPOINTS, POSTOPERATIVE, PREOPERATIVE, words
 from usdlr.core.errors import DataError
 from usdlr.core.files import read_json
-from usdlr.core.modalities import MODALITIES
-from usdlr.core.types import Side, Site, SpacingSource
-from usdlr.ingest.adapter import Adapter, SourceRow, register
+from usdlr.core.modalities import BMODE
+from usdlr.core.types import ElastographyKind, Side, Site, SpacingSource
+from usdlr.imaging.store import STIFFNESS_STEP
+from usdlr.ingest.adapter import Adapter, register
+from usdlr.ingest.source import ElastographyLayout, ElastographyRef, MaskRef, SourceRow
 
 REQUIRED = (
     "centre_id",
@@ -35,7 +37,7 @@ IDENTIFYING = {
     "side": words(Side),
     "site": words(Site),
 }
-PASSED_ON = ("vendor", "device", "view", "elasto_kind", "elasto_unit")
+PASSED_ON = ("vendor", "device", "view", "exam_day", "elasto_kind", "elasto_unit")
 SCHEMA = 1
 
 
@@ -45,6 +47,7 @@ class Simulated(Adapter):
 
     name = "simulated"
     simulated = True
+    bare = True
 
     def inputs(self, source: Path) -> dict[str, Path]:
         """The manifest."""
@@ -87,26 +90,32 @@ class Simulated(Adapter):
 
 
 def _source_row(record: dict[str, Any], source: Path) -> SourceRow:
-    files: dict[str, Path] = {}
-    for name in (*MODALITIES, "mask"):
-        path = record.get(f"{name}_file")
-        if path is not None and not pd.isna(path):
-            files[name] = source / str(path)
+    bmode, mask, elasto = (_file(record, source, f"{name}_file") for name in ("bmode", "mask", "elasto"))
     row_mm, col_mm = (pd.to_numeric(record[name], errors="coerce") for name in ("row_mm", "col_mm"))
+    stated = not (pd.isna(row_mm) or pd.isna(col_mm))
     known = [column.name for column in (*PREOPERATIVE, *POSTOPERATIVE, *ENDPOINTS) if not column.pattern]
     values = {name: record[name] for name in (*PASSED_ON, *known) if name in record}
     return SourceRow(
         source_id=str(record["source_id"]),
         patient_id=str(record["patient_id"]),
         centre_id=str(record["centre_id"]),
-        files=files,
-        spacing_mm=None if pd.isna(row_mm) or pd.isna(col_mm) else (float(row_mm), float(col_mm)),
-        spacing_source=SpacingSource.MANIFEST,
+        files={} if bmode is None else {BMODE: bmode},
+        spacing_mm=(float(row_mm), float(col_mm)) if stated else None,
+        spacing_source=SpacingSource.MANIFEST if stated else SpacingSource.NONE,
         side=Side(str(record["side"])),
         site=Site(str(record["site"])),
         lesion_id=str(record["lesion_id"]),
+        masks=() if mask is None else (MaskRef(mask),),
+        elastography=None
+        if elasto is None
+        else ElastographyRef(elasto, ElastographyLayout.MAP, ElastographyKind.SWE, "kPa", step=STIFFNESS_STEP),
         values={name: _parsed(value) for name, value in values.items()},
     )
+
+
+def _file(record: dict[str, Any], source: Path, column: str) -> Path | None:
+    name = record.get(column)
+    return None if name is None or pd.isna(name) else source / str(name)
 
 
 def _parsed(value: object) -> object:

@@ -155,9 +155,6 @@ def test_the_largest_lesion_of_an_axilla_is_its_size(tmp_path: Path) -> None:
         ({"bmode_file": "images/none.png"}, "image_missing"),
         ({"mask_file": ""}, "mask_missing"),
         ({"mask_file": "images/none.png"}, "mask_missing"),
-        ({"elasto_file": "images/none.png"}, "elastography_unreadable"),
-        ({"elasto_file": "images/2_bmode.png"}, "elastography_unreadable"),  # an 8-bit picture of a map
-        ({"bmode_file": "images/2_swe.png"}, "image_unreadable"),
         ({"row_mm": "-0.1"}, "spacing_missing"),
         ({"row_mm": "10", "col_mm": "10"}, "spacing_absurd"),
     ],
@@ -168,12 +165,33 @@ def test_a_bad_row_becomes_an_exclusion(tmp_path: Path, changes: Record, code: s
     assert result.exclusions[["source_id", "code"]].to_numpy().tolist() == [["north-2-1", code]]
 
 
-def test_a_stiffness_map_of_another_size_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"elasto_file": "images/none.png"},
+        {"elasto_file": "images/2_bmode.png"},  # an 8-bit picture of a map
+    ],
+)
+def test_an_unusable_stiffness_map_is_a_state_of_the_case(tmp_path: Path, changes: Record) -> None:
+    result = read(cohort(tmp_path / "c", record(1), record(2, **changes)), tmp_path / "out")
+    assert result.exclusions.empty
+    assert result.cases["elasto_state"].tolist() == ["measured", "unusable"]
+    assert result.cases["elasto_path"].isna().tolist() == [False, True]
+    assert result.notes["code"].tolist() == ["elastography_unusable"]
+
+
+def test_a_stiffness_map_of_another_size_is_not_used(tmp_path: Path) -> None:
     source = cohort(tmp_path / "c", record(1), record(2))
     write_png(source / "images/2_swe.png", np.zeros((SHAPE[0], SHAPE[1] - 1), dtype=np.uint16))
-    excluded = read(source, tmp_path / "out").exclusions
-    assert excluded["code"].tolist() == ["elastography_unreadable"]
-    assert "stiffness map of 100 x 79 pixels on an image of 100 x 80" in excluded["sentence"].item()
+    result = read(source, tmp_path / "out")
+    assert result.cases["elasto_state"].tolist() == ["measured", "unusable"]
+    assert result.notes["code"].tolist() == ["elastography_unusable"]
+
+
+def test_nothing_but_tissue_is_simulated(tmp_path: Path) -> None:
+    row = read(cohort(tmp_path / "c", record(1)), tmp_path / "out").cases.iloc[0]
+    assert pd.isna(row["fov_path"])
+    assert row["burned_in_fraction"] == 0
 
 
 @pytest.mark.parametrize("changes", [{"row_mm": ""}, {"col_mm": "", "row_mm": ""}, {"row_mm": "about 0.1"}])

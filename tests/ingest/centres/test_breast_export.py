@@ -18,6 +18,7 @@ from usdlr.core.errors import ConfigError, DataError, TableError
 from usdlr.core.files import read_json
 from usdlr.imaging.store import read_case
 from usdlr.ingest.pipeline import Ingested, ingest
+from usdlr.ingest.settings import IngestSettings
 
 IMAGES = "BrEaST-Lesions_USG-images_and_masks"
 WORKBOOK = "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx"
@@ -120,7 +121,7 @@ def test_the_provenance_names_the_workbook_but_not_the_machine(tmp_path: Path) -
     read(export(tmp_path / "source", record(1)), tmp_path / "out")
     beside = read_json(tmp_path / "out" / "cases.provenance.json")
     assert beside["command"] == "usdlr ingest"
-    assert beside["config"] == {"centre": "breast_lesions_usg"}
+    assert beside["config"] == {"centre": "breast_lesions_usg", "settings": IngestSettings().as_dict()}
     assert set(beside["inputs"]) == {"workbook", "images"}
     assert str(tmp_path) not in str(beside)
 
@@ -150,6 +151,31 @@ def test_no_spacing_at_all(tmp_path: Path) -> None:
     assert read(source, tmp_path / "out").cases["tumour_size_mm"].isna().all()
 
 
+def test_sixteen_bits_are_read(tmp_path: Path) -> None:
+    source = export(tmp_path / "source", record(1))
+    grey = np.array(Image.open(source / IMAGES / "case001.png"))[..., 0]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(source / IMAGES / "case001.png")
+    row = read(source, tmp_path / "out").cases.iloc[0]
+    images = read_case({str(name): value for name, value in row.items()}, tmp_path / "out")
+    np.testing.assert_array_equal(images.images["bmode"].pixels, grey)
+
+
+def test_outlines_of_other_findings_become_neither_cases_nor_contours(tmp_path: Path) -> None:
+    others = "case001_other1.png&case001_other2.png"
+    source = export(tmp_path / "source", record(1, Mask_other_filename=others), record(2))
+    for name in ("case001_other1.png", "case001_other2.png"):
+        Image.fromarray(np.full(SHAPE, 255, np.uint8)).save(source / IMAGES / name)
+    result = read(source, tmp_path / "out")
+    assert len(result.cases) == len(result.contours) == 2
+    assert ["other_findings" in str(flags).split() for flags in result.cases["quality_flags"]] == [True, False]
+
+
+def test_a_workbook_that_is_open_in_excel_is_read(tmp_path: Path) -> None:
+    source = export(tmp_path / "source", record(1))
+    (source / f"~${WORKBOOK}").write_bytes(b"\x05nobody")
+    assert len(read(source, tmp_path / "out").cases) == 1
+
+
 def test_transparency_becomes_the_field_of_view(tmp_path: Path) -> None:
     source = export(tmp_path / "source", record(1))
     path = source / IMAGES / "case001.png"
@@ -166,24 +192,31 @@ def overwrite(source: Path, name: str, content: bytes) -> None:
     (source / IMAGES / name).write_bytes(content)
 
 
+def cut(source: Path, name: str) -> None:
+    path = source / IMAGES / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def resave_mask(source: Path, mask: Any) -> None:
     Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(source / IMAGES / "case002_tumor.png")
 
 
-def resave_16_bit(source: Path) -> None:
-    Image.fromarray(np.full(SHAPE, 40_000, dtype=np.uint16)).save(source / IMAGES / "case002.png")
-
-
 FAULTS: dict[str, tuple[Record, Callable[[Path], object], str, str]] = {
     "image is gone": ({}, lambda s: (s / IMAGES / "case002.png").unlink(), "image_missing", "case002.png"),
-    "image is garbage": ({}, lambda s: overwrite(s, "case002.png", b"\x00\x01garbage"), "image_unreadable", "decoded"),
-    "image is empty": ({}, lambda s: overwrite(s, "case002.png", b""), "image_unreadable", "decoded"),
-    "image is text": ({}, lambda s: overwrite(s, "case002.png", b"see e-mail"), "image_unreadable", "decoded"),
-    "image has 16 bits": ({}, resave_16_bit, "image_unreadable", "expected 8 bits"),
+    "image is garbage": (
+        {},
+        lambda s: overwrite(s, "case002.png", b"\x00\x01garbage"),
+        "image_unreadable",
+        "unknown format",
+    ),
+    "image is empty": ({}, lambda s: overwrite(s, "case002.png", b""), "image_unreadable", "unknown format"),
+    "image is text": ({}, lambda s: overwrite(s, "case002.png", b"see e-mail"), "image_unreadable", "unknown format"),
+    "image is cut off": ({}, lambda s: cut(s, "case002.png"), "image_unreadable", "case002.png"),
+    "mask is cut off": ({}, lambda s: cut(s, "case002_tumor.png"), "mask_unreadable", "case002_tumor.png"),
     "no image named": ({"Image_filename": None}, lambda s: None, "image_missing", "expected"),
     "mask is gone": ({}, lambda s: (s / IMAGES / "case002_tumor.png").unlink(), "mask_missing", "case002_tumor.png"),
     "no mask named": ({"Mask_tumor_filename": None}, lambda s: None, "mask_missing", "no tumour mask in the workbook"),
-    "mask is garbage": ({}, lambda s: overwrite(s, "case002_tumor.png", b"garbage"), "mask_unreadable", "decoded"),
+    "mask is garbage": ({}, lambda s: overwrite(s, "case002_tumor.png", b"garbage"), "mask_unreadable", "expected"),
     "mask of another size": (
         {},
         lambda s: resave_mask(s, lesion((140, 161))),
@@ -191,7 +224,7 @@ FAULTS: dict[str, tuple[Record, Callable[[Path], object], str, str]] = {
         "mask of 140 x 161 pixels on an image of 140 x 160",
     ),
     "mask is turned": ({}, lambda s: resave_mask(s, lesion((160, 140))), "mask_size_mismatch", "160 x 140"),
-    "mask is empty": ({}, lambda s: resave_mask(s, np.zeros(SHAPE, bool)), "mask_empty", "without a single pixel"),
+    "mask is empty": ({}, lambda s: resave_mask(s, np.zeros(SHAPE, bool)), "mask_empty", "no contour"),
     "spacing is zero": ({"Pixel_size": 0}, lambda s: None, "spacing_missing", "row_mm = 0.0"),
     "spacing is negative": ({"Pixel_size": -0.01}, lambda s: None, "spacing_missing", "row_mm = -0.1"),
     "spacing 100 times too large": ({"Pixel_size": 1.0}, lambda s: None, "spacing_absurd", "lesion 800.00 mm long"),
@@ -329,7 +362,7 @@ def test_without_openpyxl_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
         raise ImportError("Missing optional dependency 'openpyxl'")
 
     source = export(tmp_path / "source", record(1))
-    monkeypatch.setattr("usdlr.ingest.breast_lesions_usg.pd.read_excel", no_openpyxl)
+    monkeypatch.setattr("usdlr.ingest.centres.breast_lesions_usg.pd.read_excel", no_openpyxl)
     with pytest.raises(DataError, match=r"pip install usdlr\[excel\]"):
         read(source, tmp_path / "out")
 

@@ -17,6 +17,7 @@ from usdlr.imaging.store import read_case
 from usdlr.ingest.pipeline import Ingested, ingest
 
 IMAGES = "BrEaST-Lesions_USG-images_and_masks"
+CARD = Path(__file__).resolve().parents[3] / "data_cards" / "breast_lesions_usg.md"
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,11 @@ def test_every_row_is_a_case_or_an_exclusion(ingested: tuple[Ingested, Path]) ->
     seen = [image_id[:7] for image_id in result.cases["image_id"]] + result.exclusions["source_id"].tolist()
     assert sorted(seen) == [f"case{number:03d}" for number in range(1, 257)]
     assert result.exclusions["sentence"].str.startswith("found ").all()
+
+
+def test_the_card_states_the_hash_of_the_workbook(breast: Path) -> None:
+    (workbook,) = breast.glob("*.xlsx")
+    assert f"`{workbook.name}`:\n`{file_hash(workbook)}`" in CARD.read_text()
 
 
 def test_labels(ingested: tuple[Ingested, Path]) -> None:
@@ -68,7 +74,17 @@ def test_the_pixel_size_is_in_centimetres(ingested: tuple[Ingested, Path]) -> No
 
 
 def test_transparent_pixels_are_outside_the_field_of_view(ingested: tuple[Ingested, Path]) -> None:
-    assert ingested[0].cases["fov_path"].notna().sum() == 27
+    cases = ingested[0].cases
+    transparent = cases["fov_source"] == "transparency"
+    assert transparent.sum() == 27
+    assert cases.loc[transparent, "fov_path"].notna().all()
+
+
+def test_outlines_of_other_findings_are_nobodys_contour(breast: Path, ingested: tuple[Ingested, Path]) -> None:
+    assert len(list((breast / IMAGES).glob("*_other*.png"))) == 12
+    contours = ingested[0].contours
+    assert len(contours) == 210
+    assert contours["primary"].all()
 
 
 def small_copy(breast: Path, folder: Path, rows: int) -> Path:
