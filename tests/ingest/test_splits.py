@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from usdlr.core.errors import ConfigError, DataError, LeakError
+from usdlr.core import tables
+from usdlr.core.errors import ConfigError, DataError, LeakError, TableError
+from usdlr.core.provenance import Provenance
 from usdlr.core.types import Split
-from usdlr.ingest.splits import BUNDLE_FOLD, SplitSettings, check_splits, make_splits, require_classes
+from usdlr.ingest.splits import BUNDLE_FOLD, SplitSettings, check_splits, make_splits, read_splits, require_classes
 
 NAN = float("nan")
 # Stage labels of an axilla: negative, SLN only, both, positive with unknown NSLN status, unknown.
@@ -115,6 +119,33 @@ def test_the_same_seed_gives_the_same_splits_whatever_the_order_of_rows() -> Non
     shuffled = cohort(USUAL, bilateral=5, seed=9)
     pd.testing.assert_frame_equal(make_splits(shuffled, SplitSettings(), seed=4), first)
     assert not make_splits(axillae, SplitSettings(), seed=5).equals(first)
+
+
+@pytest.mark.parametrize(
+    ("centres", "bilateral", "plan", "seed", "digest"),
+    [
+        (
+            ("north", "south"),
+            12,
+            SplitSettings(),
+            7,
+            "d3412cc2ed9d872a614f5d102bf74d2682b14d3d61d3b85b1c35ef6f6065e4e0",
+        ),
+        (
+            ("a", "b", "c"),
+            0,
+            SplitSettings(3, 0.25, 0.25),
+            2026,
+            "25d50decd9b0369f32f1aca697c67e88938c8fc0920a433eb3b28d3a036a71c9",
+        ),
+    ],
+)
+def test_splits_of_earlier_releases_are_repeated(
+    centres: tuple[str, ...], bilateral: int, plan: SplitSettings, seed: int, digest: str
+) -> None:
+    # The digests were taken before there was any other way to split: old experiments must stay repeatable.
+    splits = make_splits(cohort(USUAL, centres, bilateral), plan, seed)
+    assert hashlib.sha256(splits.to_csv(index=False).encode()).hexdigest() == digest
 
 
 @settings(deadline=None, max_examples=40)
@@ -261,6 +292,10 @@ def test_too_few_patients_for_the_folds() -> None:
         ({"tuning": 0.0}, "splits.tuning = 0.0, expected a share"),
         ({"calibration": 1.0}, "splits.calibration = 1.0, expected a share"),
         ({"calibration": NAN}, "splits.calibration = nan, expected a share"),
+        ({"test_share": 1.5}, "splits.test_share = 1.5, expected a share"),
+        ({"by": "patient"}, "splits.by = 'patient', expected patients, centre, date, table"),
+        ({"by": "table"}, "splits.by = 'table' and splits.table = None"),
+        ({"table": "folds.csv"}, "splits.by = 'patients' and splits.table = 'folds.csv'"),
         ({"tuning": 0.5, "calibration": 0.4}, "splits.tuning .* splits.calibration = 0.9, expected below 0.9"),
     ],
 )
@@ -271,3 +306,60 @@ def test_impossible_settings_are_refused(settings_: dict[str, Any], message: str
 
 def test_every_split_word_is_in_the_vocabulary(splits: pd.DataFrame) -> None:
     assert set(splits["split"]) <= {str(split) for split in Split}
+
+
+@pytest.fixture
+def written(splits: pd.DataFrame, tmp_path: Path) -> Path:
+    path = tmp_path / "splits.csv"
+    tables.SPLITS.write(splits, path, Provenance("test"))
+    return path
+
+
+def test_written_splits_come_back(splits: pd.DataFrame, written: Path) -> None:
+    pd.testing.assert_frame_equal(read_splits(written, PATIENTS), splits)
+
+
+def test_a_changed_file_is_refused(written: Path) -> None:
+    lines = written.read_text().splitlines()
+    # Two patients of one fold trade places: no patient is lost or doubled, only the checksum tells.
+    test, train = (
+        next(n for n, line in enumerate(lines) if line.startswith("0,") and line.endswith(word))
+        for word in ("test", "train")
+    )
+    lines[test], lines[train] = lines[test].replace("test", "train"), lines[train].replace("train", "test")
+    written.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="was changed after it was written"):
+        read_splits(written, PATIENTS)
+
+
+def test_a_file_without_its_checksum_is_refused(written: Path) -> None:
+    tables.provenance_path(written).unlink()
+    with pytest.raises(DataError, match=r"without splits\.provenance\.json, expected its checksum"):
+        read_splits(written, PATIENTS)
+
+
+def test_a_leak_in_the_file_is_named_as_one(written: Path) -> None:
+    lines = written.read_text().splitlines()
+    tested = next(line for line in lines if line.startswith("0,") and line.endswith("test"))
+    written.write_text("\n".join([*lines, tested.replace("test", "train")]) + "\n")
+    with pytest.raises(LeakError, match="1 patients twice in fold 0"):
+        read_splits(written, PATIENTS)
+
+
+def test_splits_of_another_cohort_are_refused(written: Path) -> None:
+    with pytest.raises(DataError, match="without 1 of the cohort's patients"):
+        read_splits(written, [*PATIENTS, "another"])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"fold,patient_id\n0,p1\n", b'"', b"fold,fold,split\n1,2,3\n"]
+)
+def test_a_file_that_is_no_table_of_splits_is_refused(written: Path, content: bytes) -> None:
+    written.write_bytes(content)
+    with pytest.raises((DataError, TableError)):
+        read_splits(written, PATIENTS)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected the run's splits"):
+        read_splits(tmp_path / "splits.csv", PATIENTS)

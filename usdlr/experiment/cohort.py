@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -10,6 +12,9 @@ from usdlr.core.types import ExclusionCode, Site, Stage
 from usdlr.experiment.config import DataSettings
 from usdlr.inference.pooling import AXILLA
 from usdlr.inference.predictor import NOT_TUMOUR, exclusion_table
+from usdlr.ingest.duplicates import require_disjoint_pictures, same_picture
+from usdlr.ingest.split_schemes import from_table
+from usdlr.ingest.splits import SplitSettings, make_splits
 
 
 def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -62,8 +67,9 @@ def axilla_labels(cases: pd.DataFrame, data: DataSettings) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``patient_id, side, centre_id, sln, nsln`` in the order of ``cases``; labels are 1.0, 0.0 or not-a-number
-        (unknown, which is never read as negative).
+        ``patient_id, side, centre_id, sln, nsln, exam_day`` in the order of ``cases``; labels are 1.0, 0.0 or
+        not-a-number (unknown, which is never read as negative); ``exam_day`` is the first examination's,
+        not-a-number where the day of any is unknown.
 
     Raises
     ------
@@ -81,7 +87,48 @@ def axilla_labels(cases: pd.DataFrame, data: DataSettings) -> pd.DataFrame:
                 f"found axillae whose image sets state different values of {data.endpoint(stage).column}, "
                 "expected one outcome per patient and side; correct the table"
             )
-    return groups.first().reset_index() if not named.empty else named
+    if named.empty:
+        return named.assign(exam_day=np.empty(0))
+    labels = groups.first().reset_index()
+    days = cases[AXILLA].assign(exam_day=cases["exam_day"].astype("Float64").astype("float64"))
+    first = days.groupby(AXILLA, sort=False)["exam_day"].agg(lambda values: values.min(skipna=False))
+    return labels.assign(exam_day=first.to_numpy())
+
+
+def cohort_splits(
+    cases: pd.DataFrame, data: DataSettings, settings: SplitSettings, seed: int, prints: pd.DataFrame, root: Path
+) -> pd.DataFrame:
+    """The splits of a cohort, in which no picture stands on both sides.
+
+    Parameters
+    ----------
+    cases : DataFrame
+        The cohort.
+    data, settings, seed
+        Endpoints, and how patients are divided.
+    prints : DataFrame
+        From :func:`usdlr.ingest.duplicates.fingerprint_table`.
+    root : Path
+        Folder that the paths of ``cases`` are relative to.
+
+    Raises
+    ------
+    DataError
+        If the cohort cannot be divided so.
+    LeakError
+        If one picture would be trained on and judged under different patients.
+    """
+    fixed = None if settings.table is None else from_table(Path(settings.table), cases)
+    splits = make_splits(axilla_labels(cases, data), settings, seed, fixed=fixed)
+    require_disjoint_pictures(splits, cases, prints, same_picture(cases, root))
+    return splits
+
+
+def quality_counts(cases: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Image sets by quality flag, spacing source, state of elastography and source of the contour."""
+    counts = {"flags": cases["quality_flags"].dropna().str.split().explode().value_counts()}
+    counts |= {name: cases[name].value_counts() for name in ("spacing_source", "elasto_state", "mask_source")}
+    return {name: {str(word): int(n) for word, n in part.sort_index().items()} for name, part in counts.items()}
 
 
 def stage_labels(labels: pd.DataFrame, stage: Stage) -> pd.Series:

@@ -10,6 +10,7 @@ from usdlr.core.types import OnUncertified, Stage
 from usdlr.decision.thresholds import ContractSettings
 from usdlr.imaging.crop import CropSettings
 from usdlr.inference.bundle import Preparation
+from usdlr.ingest.settings import IngestSettings
 from usdlr.ingest.splits import SplitSettings
 from usdlr.models.settings import NetworkSettings
 from usdlr.radiomics.design import require_preoperative
@@ -51,6 +52,8 @@ class DataSettings:
         Endpoints of the two stages.
     clinical : list of str
         Pre-operative numeric variables that join the radiomics block.
+    ingest : IngestSettings
+        Field of view, drawn marks, repair of contours.
     """
 
     centre: str
@@ -62,6 +65,7 @@ class DataSettings:
         default_factory=lambda: EndpointSettings("nsln_positive", "positive non-sentinel lymph node")
     )
     clinical: list[str] = field(default_factory=lambda: ["tumour_size_mm"])
+    ingest: IngestSettings = field(default_factory=IngestSettings)
 
     def __post_init__(self) -> None:
         require_preoperative(self.clinical)
@@ -188,4 +192,14 @@ class ExperimentConfig:
         del content["jobs"]
         content["data"].pop("root")
         content["model"].pop("weights_file")  # a path; the file's hash is among the run's inputs
+        content["splits"].pop("table")  # likewise
         return content
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        name: item for key, part in value.items() for name, item in flat(part, f"{prefix}.{key}".lstrip(".")).items()
+    }

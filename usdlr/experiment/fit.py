@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from usdlr.core.files import write_atomic, write_json
-from usdlr.core.hashing import derive_seed
+from usdlr.core.files import read_json, write_atomic, write_json
+from usdlr.core.hashing import data_hash, derive_seed
 from usdlr.core.leak import Rows, require_disjoint
 from usdlr.core.tables import CASES
 from usdlr.core.types import Split, Stage
@@ -56,6 +58,18 @@ class FitJob:
         """The finished files."""
         names = ("model.safetensors", "selector.json", "images.parquet", "fitted_on.json")
         return [self.folder / name for name in names]
+
+    @property
+    def step(self) -> str:
+        """Its name in the run's journal."""
+        return f"fit-{self.fold}-{self.stage}"
+
+    def forget_other_start(self, key: Any) -> None:
+        """Remove checkpoints of a fit that began with other patients: continuing would carry them across splits."""
+        mark, now = self.folder / "started.json", data_hash([key, str(self.folder.resolve())])
+        if not mark.exists() or read_json(mark) != now:
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+            write_json(mark, now)
 
 
 def run_fit(job: FitJob) -> None:

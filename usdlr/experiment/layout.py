@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from usdlr.core.errors import DataError
-from usdlr.core.tables import SPLITS
 from usdlr.core.types import Stage
-from usdlr.ingest.splits import check_splits
+from usdlr.ingest.splits import BUNDLE_FOLD, read_splits
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,11 @@ class Layout:
     def splits(self) -> Path:
         """Split of every patient in every fold."""
         return self.out / "splits.csv"
+
+    @property
+    def fingerprints(self) -> Path:
+        """Fingerprints of the images of every case with a known endpoint."""
+        return self.out / "work" / "fingerprints.parquet"
 
     @property
     def crops(self) -> Path:
@@ -119,7 +122,9 @@ class Layout:
         DataError
             If the file is missing, was changed, or does not hold exactly these patients.
         """
-        if not self.splits.is_file():
-            raise DataError(f"found no {self.splits}, expected the run's splits; run the same command again")
-        check_splits(pd.read_csv(self.splits, dtype="str", keep_default_na=False), list(patients))
-        return SPLITS.read(self.splits)
+        return read_splits(self.splits, list(patients))
+
+    def test_folds(self) -> list[str]:
+        """Names of the folds that test somebody, in the order of the splits."""
+        names = pd.read_csv(self.splits, dtype="str", keep_default_na=False)["fold"].unique()
+        return [str(name) for name in names if name != BUNDLE_FOLD]

@@ -20,12 +20,12 @@ from usdlr.core.journal import Journal
 from usdlr.core.pool import run_all
 from usdlr.core.progress import say
 from usdlr.core.provenance import Provenance, package_versions
-from usdlr.core.types import Stage
+from usdlr.core.types import Split, Stage
 from usdlr.data.samples import SampleStore
 from usdlr.evaluation.study import BaselineScores, study_metrics
 from usdlr.experiment.baselines import BaselineJob, run_baselines
-from usdlr.experiment.cohort import axilla_labels, select_cohort
-from usdlr.experiment.config import ExperimentConfig
+from usdlr.experiment.cohort import axilla_labels, cohort_splits, quality_counts, select_cohort
+from usdlr.experiment.config import ExperimentConfig, flat
 from usdlr.experiment.decide import Decided, decide_all
 from usdlr.experiment.fit import FitJob, run_fit
 from usdlr.experiment.gallery import gallery_cases
@@ -34,8 +34,10 @@ from usdlr.inference.bundle import write_bundle
 from usdlr.inference.predictor import exclusion_table, failure_reasons
 from usdlr.inference.stage import WEIGHTS
 from usdlr.ingest.adapter import adapter_named, require_folder
+from usdlr.ingest.duplicates import fingerprint_table
 from usdlr.ingest.pipeline import ingest
-from usdlr.ingest.splits import BUNDLE_FOLD, make_splits
+from usdlr.ingest.split_schemes import fold_table_hash
+from usdlr.ingest.splits import BUNDLE_FOLD
 from usdlr.models.backbones import require_backbone
 from usdlr.radiomics.design import CLINICAL, design_table
 from usdlr.radiomics.engines import build_engine
@@ -123,7 +125,7 @@ class _Run:
         build_engine(config.engine, config.radiomics)
         require_backbone(config.model.backbone, config.model.weights_file)
         rows = adapter.rows(source)  # the export's own errors come before anything is written
-        self.source_state = _state([path for row in rows for path in row.files.values()])
+        self.source_state = _state([path for row in rows for path in row.paths().values()])
         if out.exists() and not out.is_dir():
             raise ConfigError(f"found the file {out}, expected a folder for the run; choose another --out")
         if self.layout.config.exists():
@@ -133,12 +135,14 @@ class _Run:
         self.inputs = {role: file_hash(path) for role, path in adapter.inputs(source).items()}
         if config.model.weights_file is not None:
             self.inputs["weights"] = file_hash(Path(config.model.weights_file))
+        if config.splits.table is not None:
+            self.inputs["folds"] = fold_table_hash(Path(config.splits.table))
         write_text(self.layout.config, yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True))
         return source
 
     def _require_same_config(self) -> None:
         before = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
-        then, now = _flat(before), _flat(self.config.as_dict())
+        then, now = flat(before), flat(self.config.as_dict())
         free = {"jobs", "data.root"}
         changed = sorted(key for key in then.keys() | now.keys() if key not in free and then.get(key) != now.get(key))
         if changed:
@@ -152,9 +156,9 @@ class _Run:
         config, folder = self.config, self.layout.ingested
         self.journal.step(
             "ingest",
-            [config.data.centre, self.inputs, self.source_state],
+            [config.data.centre, config.data.ingest.as_dict(), self.inputs, self.source_state],
             [folder / "cases.parquet", folder / "exclusions.csv"],
-            lambda: ingest(source, config.data.centre, folder, jobs=config.jobs),
+            lambda: ingest(source, config.data.centre, folder, jobs=config.jobs, settings=config.data.ingest),
         )
 
     def _candidates(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -168,9 +172,21 @@ class _Run:
         return tables.CASES.conform(kept), pd.concat([before, excluded], ignore_index=True)
 
     def _check_feasible(self) -> None:
-        """Refuse labels or folds that cannot work before hours are spent on features."""
+        """Refuse labels, folds or shared pictures before hours are spent on features."""
         cases, _ = self._candidates()
-        make_splits(axilla_labels(cases, self.config.data), self.config.splits, self.config.seed)
+        layout, jobs = self.layout, self.config.jobs
+
+        def work() -> None:
+            prints = fingerprint_table(cases, layout.out, jobs=jobs)
+            write_atomic(layout.fingerprints, lambda target: prints.to_parquet(target, index=False))
+
+        key = [list(cases["image_id"]), self._hash("ingest/cases.parquet")]
+        self.journal.step("fingerprints", key, [layout.fingerprints], work)
+        self._splits(cases)
+
+    def _splits(self, cases: pd.DataFrame) -> pd.DataFrame:
+        config, prints = self.config, pd.read_parquet(self.layout.fingerprints)
+        return cohort_splits(cases, config.data, config.splits, config.seed, prints, self.layout.out)
 
     def _features(self) -> None:
         config, layout = self.config, self.layout
@@ -208,34 +224,33 @@ class _Run:
                 code, sentence = next(iter(reasons.values()))
                 raise DataError(f"found no usable case among {len(reasons)}; the first is {code}: {sentence}")
             provenance = self._provenance("cohort", layout.features, layout.ingested / "cases.parquet")
-            splits = make_splits(axilla_labels(cases, config.data), config.splits, config.seed)
-            tables.SPLITS.write(splits, layout.splits, provenance)
+            tables.SPLITS.write(self._splits(cases), layout.splits, provenance)
             store.select(cases["image_id"]).save(layout.crops)
             design = design_table(features, cases, config.data.clinical)
             write_atomic(layout.design, lambda target: design.to_parquet(target))
             tables.EXCLUSIONS.write(excluded, layout.exclusions, provenance)
             tables.CASES.write(cases, layout.cases, provenance)
 
-        key = [config.identity(), self._hash("features.parquet"), self._hash("ingest/cases.parquet")]
+        read = [self._hash("features.parquet"), self._hash("ingest/cases.parquet"), self.inputs.get("folds")]
         outputs = [layout.cases, layout.exclusions, layout.splits, layout.crops, layout.design]
-        self.journal.step("cohort", key, outputs, work)
+        self.journal.step("cohort", [config.identity(), *read], outputs, work)
 
     def _fits(self) -> None:
         config, layout = self.config, self.layout
         inputs = ["cases.parquet", "splits.csv", "work/crops.npz", "work/design.parquet"]
-        folds = [*map(str, range(config.splits.folds)), BUNDLE_FOLD]
+        folds = [*layout.test_folds(), BUNDLE_FOLD]
         for stage in Stage:  # stage 2 may start from stage 1 of its fold
             key = [config.identity(), self.inputs.get("weights"), *map(self._hash, inputs)]
             jobs = [FitJob(config, layout.out, fold, stage) for fold in folds]
-            waiting = [job for job in jobs if not self.journal.is_done(_step(job), key)]
+            waiting = [job for job in jobs if not self.journal.is_done(job.step, key)]
 
             def finished(outcome: Any, waiting: list[FitJob] = waiting, key: list[Any] = key) -> None:
                 if outcome.failure is None:
                     job = waiting[outcome.position]
-                    self.journal.mark_done(_step(job), key, job.outputs)
+                    self.journal.mark_done(job.step, key, job.outputs)
 
             for job in waiting:
-                _forget_other_start(job, key)
+                job.forget_other_start(key)
             label = f"fits of stage {stage}"
             for outcome in run_all(run_fit, waiting, jobs=config.jobs, label=label, on_outcome=finished):
                 if outcome.failure is not None:
@@ -246,7 +261,7 @@ class _Run:
         config, layout = self.config, self.layout
 
         def work() -> None:
-            jobs = [BaselineJob(config, layout.out, str(fold)) for fold in range(config.splits.folds)]
+            jobs = [BaselineJob(config, layout.out, fold) for fold in layout.test_folds()]
             outcomes = run_all(run_baselines, jobs, jobs=config.jobs, label="baselines")
             for outcome in outcomes:
                 if outcome.failure is not None:
@@ -286,15 +301,18 @@ class _Run:
         labels = axilla_labels(cases, config.data)
         splits = layout.read_splits(cases["patient_id"].unique())
         decided = decide_all(config, layout, cases, labels, splits)
+        # Split by date, the earlier patients are never tested: nobody decides about them.
+        labels = labels[labels["patient_id"].isin(splits.loc[splits["split"] == str(Split.TEST), "patient_id"])]
         provenance = self._provenance("run", layout.cases, layout.splits, layout.features)
         predictions = tables.PREDICTIONS.write(decided.predictions, layout.predictions, provenance)
-        decisions = tables.DECISIONS.write(decided.decisions, layout.decisions, provenance)
+        tested = decided.decisions.dropna(subset="risk_group")
+        decisions = tables.DECISIONS.write(tested, layout.decisions, provenance)
         exclusions = tables.EXCLUSIONS.read(layout.exclusions)
         metrics = self._metrics(cases, labels, exclusions, predictions, decisions, decided)
         write_json(layout.metrics, metrics)
         write_bundle(
             layout.bundle,
-            members={name: layout.member(name) for name in [BUNDLE_FOLD, *map(str, range(config.splits.folds))]},
+            members={name: layout.member(name) for name in [BUNDLE_FOLD, *layout.test_folds()]},
             preparation=config.preparation,
             on_uncertified=config.on_uncertified,
             card={
@@ -360,6 +378,7 @@ class _Run:
                 "image_sets": len(cases),
                 "excluded": len(exclusions),
                 "exclusions": {str(code): int(n) for code, n in exclusions["code"].value_counts().sort_index().items()},
+                "quality": quality_counts(cases),
             },
         )
 
@@ -375,24 +394,3 @@ def _state(files: Iterable[Path]) -> str:
     """Changes when a source file is replaced; its content is hashed once, when it is read."""
     stats = [(path.name, path.stat()) for path in files if path.is_file()]
     return data_hash([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
-
-
-def _forget_other_start(job: FitJob, key: Any) -> None:
-    """Remove checkpoints of a fit that began with other patients: continuing it would carry them across splits."""
-    mark, now = job.folder / "started.json", data_hash([key, str(job.folder.resolve())])
-    if not mark.exists() or read_json(mark) != now:
-        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
-        write_json(mark, now)
-
-
-def _step(job: FitJob) -> str:
-    return f"fit-{job.fold}-{job.stage}"
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted keys."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    return {
-        name: item for key, part in value.items() for name, item in _flat(part, f"{prefix}.{key}".lstrip(".")).items()
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,16 @@ from usdlr.core import tables
 from usdlr.core.errors import ConfigError, DataError, LeakError
 from usdlr.core.hashing import derive_seed
 from usdlr.core.types import Split, Stage
+from usdlr.ingest.split_schemes import (
+    BUNDLE_FOLD,
+    SplitBy,
+    deal_folds,
+    folds_by_centre,
+    folds_by_date,
+    natural_order,
+)
 
-BUNDLE_FOLD = "bundle"
+__all__ = ["BUNDLE_FOLD", "SplitSettings", "check_splits", "make_splits", "read_splits", "require_classes"]
 
 # What each split is needed for decides which classes it must hold. A threshold needs positives only.
 NEEDS_BOTH_CLASSES = (Split.TRAIN, Split.TUNING, Split.TEST)
@@ -26,21 +35,42 @@ class SplitSettings:
     Parameters
     ----------
     folds : int
-        Number of test folds; every patient is tested once.
+        Number of test folds of ``by: patients``; every patient is tested once.
     tuning : float
         Share of a fold's remaining patients for early stopping and calibrators.
     calibration : float
         Share of a fold's remaining patients for the thresholds.
+    by : str
+        What decides the fold that tests a patient: ``patients`` (chance, stratified over centre and endpoint),
+        ``centre`` (each centre is tested once, by models that have never seen it), ``date`` (one fold tests the
+        patients who were examined last) or ``table`` (a CSV file says so).
+    test_share : float
+        Share of each centre's patients that ``by: date`` tests.
+    table : str or None
+        The CSV file of ``by: table``, e.g. the folds that a data set was published with.
     """
 
     folds: int = 5
     tuning: float = 0.2
     calibration: float = 0.2
+    by: str = "patients"
+    test_share: float = 0.2
+    table: str | None = None
 
     def __post_init__(self) -> None:
+        if self.by not in set(SplitBy):
+            raise ConfigError(
+                f"found splits.by = {self.by!r}, expected {', '.join(map(str, SplitBy))}; choose one of them"
+            )
+        if (self.by == SplitBy.TABLE) != (self.table is not None):
+            raise ConfigError(
+                f"found splits.by = {self.by!r} and splits.table = {self.table!r}, expected a table with by = 'table' "
+                "and none otherwise; correct one of the two"
+            )
         if self.folds < 2:
             raise ConfigError(f"found splits.folds = {self.folds}, expected at least 2")
-        for name, share in (("tuning", self.tuning), ("calibration", self.calibration)):
+        for name in ("tuning", "calibration", "test_share"):
+            share = getattr(self, name)
             if not 0 < share < 1:
                 raise ConfigError(f"found splits.{name} = {share}, expected a share between 0 and 1")
         if self.tuning + self.calibration >= 0.9:
@@ -50,7 +80,9 @@ class SplitSettings:
             )
 
 
-def make_splits(axillae: pd.DataFrame, settings: SplitSettings, seed: int) -> pd.DataFrame:
+def make_splits(
+    axillae: pd.DataFrame, settings: SplitSettings, seed: int, *, fixed: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Divide patients into folds, and for each fold into train, tuning, calibration and test.
 
     A further fold named ``bundle`` has no test part: it is for the model that ships.
@@ -58,38 +90,36 @@ def make_splits(axillae: pd.DataFrame, settings: SplitSettings, seed: int) -> pd
     Parameters
     ----------
     axillae : DataFrame
-        ``patient_id, side, centre_id, sln, nsln``; labels are 0, 1 or not-a-number (unknown).
+        ``patient_id, side, centre_id, sln, nsln``; labels are 0, 1 or not-a-number (unknown). For ``by: date`` also
+        ``exam_day``, the day of the axilla's first examination.
     settings : SplitSettings
-        Numbers and shares.
+        Numbers, shares and what decides the test folds.
     seed : int
         Seed of the shuffle.
+    fixed : mapping of str to str, optional
+        Test fold by patient for ``by: table``, from :func:`usdlr.ingest.split_schemes.from_table`.
 
     Returns
     -------
     DataFrame
-        ``fold, patient_id, split``; every patient once per fold.
+        ``fold, patient_id, split``; every patient once per fold. Test folds are named ``0``, ``1``, ... by chance,
+        after the centre, ``later``, or as the table names them.
 
     Raises
     ------
     DataError
-        If a part of a fold lacks a class that it needs.
+        If a part of a fold lacks a class that it needs, or the cohort cannot be divided so.
     """
     patients = _patients(axillae)
-    if len(patients) < 2 * settings.folds:
-        raise DataError(
-            f"found {len(patients)} patients, expected at least {2 * settings.folds} for {settings.folds} folds; "
-            "use fewer folds or more patients"
-        )
-    order = _stratified_order(patients, derive_seed(seed, "folds"))
-    test_fold = {patient: str(position % settings.folds) for position, patient in enumerate(order)}
+    test_fold = _test_folds(patients, settings, seed, fixed)
     shares = {
         Split.TRAIN: 1 - settings.tuning - settings.calibration,
         Split.TUNING: settings.tuning,
         Split.CALIBRATION: settings.calibration,
     }
     parts: list[dict[str, str]] = []
-    for fold in [*map(str, range(settings.folds)), BUNDLE_FOLD]:
-        rest = patients[[test_fold[patient] != fold for patient in patients.index]]
+    for fold in [*natural_order(test_fold.values()), BUNDLE_FOLD]:
+        rest = patients[[test_fold.get(patient) != fold for patient in patients.index]]
         assigned = _deal(_stratified_order(rest, derive_seed(seed, "inner", fold)), shares)
         for patient in patients.index:
             parts.append({"fold": fold, "patient_id": patient, "split": assigned.get(patient, str(Split.TEST))})
@@ -97,6 +127,35 @@ def make_splits(axillae: pd.DataFrame, settings: SplitSettings, seed: int) -> pd
     check_splits(splits, patients.index)
     require_classes(splits, axillae)
     return tables.SPLITS.conform(splits)
+
+
+def read_splits(path: Path, patients: Sequence[str] | pd.Index[str]) -> pd.DataFrame:
+    """Read splits that were written with their checksum, and check them against a cohort.
+
+    Raises
+    ------
+    LeakError
+        If a patient has two splits in one fold.
+    DataError
+        If the file or its provenance is missing, it was changed, or it does not hold exactly these patients.
+    TableError
+        If it breaks the schema.
+    """
+    again = "run the same command again"
+    if not path.is_file():
+        raise DataError(f"found no {path}, expected the run's splits; {again}")
+    try:
+        raw = pd.read_csv(path, dtype="str", keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"found {path.name} is not a readable table ({error}); delete it and {again}") from error
+    if {"fold", "patient_id", "split"} <= set(raw.columns):
+        check_splits(raw, patients)  # a leak is named as such, whatever the checksum says
+    if not tables.provenance_path(path).is_file():
+        raise DataError(
+            f"found {path.name} without {tables.provenance_path(path).name}, expected its checksum beside it; "
+            f"delete it and {again}"
+        )
+    return tables.SPLITS.read(path)
 
 
 def check_splits(splits: pd.DataFrame, patients: Sequence[str] | pd.Index[str]) -> None:
@@ -152,7 +211,7 @@ def require_classes(splits: pd.DataFrame, axillae: pd.DataFrame) -> None:
                 if not (part[str(stage)] == label).any():
                     raise DataError(
                         f"found no {word} case of stage {stage} in the {split} part of fold {fold}, expected at least "
-                        "one; use fewer folds, other shares or more patients"
+                        "one; use fewer folds, other ones, other shares or more patients"
                     )
 
 
@@ -167,7 +226,32 @@ def _patients(axillae: pd.DataFrame) -> pd.DataFrame:
             "found one patient_id at two centres, expected ids that are unique over all centres; "
             "put the centre's name in front of them"
         )
+    if "exam_day" in filled:
+        # One examination without a day might have been the first.
+        days = filled["exam_day"].astype("float64")
+        unknown = days.isna().groupby(filled["patient_id"]).any()
+        patients["exam_day"] = days.groupby(filled["patient_id"]).min().where(~unknown)
     return patients.drop(columns="centres")
+
+
+def _test_folds(
+    patients: pd.DataFrame, settings: SplitSettings, seed: int, fixed: Mapping[str, str] | None
+) -> Mapping[str, str]:
+    """The fold that tests a patient; who has none is never tested."""
+    if settings.by == SplitBy.CENTRE:
+        return folds_by_centre(patients)
+    if settings.by == SplitBy.DATE:
+        return folds_by_date(patients, settings.test_share)
+    if settings.by == SplitBy.TABLE:
+        if fixed is None or not set(patients.index) <= set(fixed):
+            raise DataError("found patients without a fold, expected one for each; read splits.table for this cohort")
+        return {patient: fixed[patient] for patient in patients.index}
+    if len(patients) < 2 * settings.folds:
+        raise DataError(
+            f"found {len(patients)} patients, expected at least {2 * settings.folds} for {settings.folds} folds; "
+            "use fewer folds or more patients"
+        )
+    return deal_folds(_stratified_order(patients, derive_seed(seed, "folds")), settings.folds)
 
 
 def _stratified_order(patients: pd.DataFrame, seed: int) -> list[str]:
