@@ -18,6 +18,7 @@ from usdlr.core.errors import InputError
 COMMANDS = {
     "simulate": "draw a cohort with known truth and render its images",
     "ingest": "read a centre's export into cases.parquet and exclusions.csv",
+    "deidentify": "write DICOM files without identities, with a report of what was removed",
     "features": "measure radiomics of every case",
     "run": "run an experiment: features, folds, fits, cascade, report, bundle",
     "predict": "apply a bundle to a cohort",

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from usdlr.core import tables
-from usdlr.core.errors import CaseError, DataError
-from usdlr.core.hashing import SHORT, bytes_hash, file_hash
-from usdlr.core.modalities import BMODE, ELASTO
+from usdlr.core.cache import ContentCache
+from usdlr.core.errors import CaseError, DataError, InputError
+from usdlr.core.hashing import bytes_hash, data_hash, file_hash
+from usdlr.core.modalities import BMODE
 from usdlr.core.pool import Outcome, run_all
-from usdlr.core.provenance import Provenance
-from usdlr.core.types import ElastographyKind, ExclusionCode, MaskSource, Site, SpacingSource
-from usdlr.core.units import Spacing
-from usdlr.imaging.image import BoolArray, require_same_grid, to_grey
-from usdlr.imaging.mask import LesionMask, measure, require_plausible
-from usdlr.imaging.store import mask_to_png, read_mask, read_png, write_png
-from usdlr.ingest import breast_lesions_usg, simulated  # noqa: F401 - registers the adapters
-from usdlr.ingest.adapter import SourceRow, adapter_named, require_folder, require_usable_ids
+from usdlr.core.provenance import Provenance, package_versions
+from usdlr.core.types import Site
+from usdlr.ingest.adapter import Adapter, adapter_named, require_folder, require_usable_ids
+from usdlr.ingest.case import CaseResult, content_digest, convert, with_pseudonyms, without_names
+from usdlr.ingest.centres import load_all
+from usdlr.ingest.duplicate_policy import OnDuplicate, join_patients, judge_duplicates
+from usdlr.ingest.duplicates import Verify, same_picture
 from usdlr.ingest.endpoints import normalise_endpoints
+from usdlr.ingest.pseudonyms import load_key, pseudonym
+from usdlr.ingest.settings import IngestSettings
+from usdlr.ingest.source import SourceRow
 
-# Roles in the order in which they enter the content hash.
-ROLES = (BMODE, "mask", ELASTO)
+# Raise it when the same source and settings give other files or columns: cached cases are then made again.
+CACHE_VERSION = 1
+CACHE = Path(".cache") / "ingest"
+
+load_all()
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,35 @@ class Ingested:
         The ``cases`` table.
     exclusions : DataFrame
         The ``exclusions`` table.
+    notes : DataFrame
+        The ``notes`` table: what readers should know about cases that are used all the same.
+    contours : DataFrame
+        The ``contours`` table: every reader's contour.
+    reused : int
+        Number of cases taken from an earlier ingest of the same content.
     """
 
     cases: pd.DataFrame
     exclusions: pd.DataFrame
+    notes: pd.DataFrame
+    contours: pd.DataFrame
+    reused: int = 0
 
 
-def ingest(source: Path, centre: str, out: Path, *, jobs: int = 1) -> Ingested:
+def ingest(
+    source: Path,
+    centre: str,
+    out: Path,
+    *,
+    jobs: int = 1,
+    settings: IngestSettings | None = None,
+    key_file: Path | None = None,
+) -> Ingested:
     """Read a centre's export.
 
-    Writes ``cases.parquet``, ``exclusions.csv`` (each with its provenance) and ``images/`` below ``out``. Nothing is
-    written when no row can be used.
+    Writes ``cases.parquet``, ``exclusions.csv``, ``notes.csv``, ``contours.csv`` (each with its provenance) and
+    ``images/`` below ``out``. Nothing is written when no row can be used. A row whose files, table values and settings
+    have not changed since an earlier ingest into the same folder is not read again.
 
     Parameters
     ----------
@@ -63,6 +86,10 @@ def ingest(source: Path, centre: str, out: Path, *, jobs: int = 1) -> Ingested:
         Target folder.
     jobs : int
         Number of processes; the result does not depend on it.
+    settings : IngestSettings, optional
+        Choices that change pixels or regions.
+    key_file : Path, optional
+        Secret key of the pseudonyms, for adapters whose ids identify patients; by default the user's own.
 
     Raises
     ------
@@ -73,32 +100,100 @@ def ingest(source: Path, centre: str, out: Path, *, jobs: int = 1) -> Ingested:
     TableError
         If a value is outside its column's vocabulary or range.
     """
+    adapter, rows = read_rows(source, centre, key_file=key_file)
+    check_values(rows)
+    settings = settings or IngestSettings()
+    cache = ContentCache(out / CACHE, out)
+    keys = [_cache_key(row, settings, adapter) for row in rows]
+    found = [None if key is None else cache.get(key) for key in keys]
+    results = {number: CaseResult(**hit) for number, hit in enumerate(found) if hit is not None}
+    missing = [number for number in range(len(rows)) if number not in results]
+
+    def remember(outcome: Outcome[CaseResult]) -> None:
+        number = missing[outcome.position]
+        key = keys[number]
+        if outcome.result is not None and key is not None:
+            cache.put(key, asdict(outcome.result), outcome.result.files())
+
+    outcomes: list[Outcome[CaseResult]] = [Outcome(number, results.get(number), None) for number in range(len(rows))]
+    reused = len(results)
+    work = partial(ingest_row, out=out, settings=settings, bare=adapter.bare, anonymous=adapter.identifying)
+    # Rows that fail before a pixel is read are not worth starting processes for.
+    hopeless = [number for number in missing if keys[number] is None]
+    missing = [number for number in missing if keys[number] is not None]
+    for number in hopeless:
+        try:
+            outcomes[number] = Outcome(number, work(rows[number]), None)
+        except CaseError as error:
+            outcomes[number] = Outcome(number, None, error)
+    fresh = run_all(work, [rows[i] for i in missing], jobs=jobs, label=f"ingest {centre}", on_outcome=remember)
+    for number, outcome in zip(missing, fresh, strict=True):
+        outcomes[number] = replace(outcome, position=number)
+
+    exclusions = exclusion_rows(rows, outcomes)
+    finished = [
+        (row, outcome.result) for row, outcome in zip(rows, outcomes, strict=True) if outcome.result is not None
+    ]
+    _require_some(finished, exclusions, rows, source)
+    cases = tables.CASES.conform(pd.DataFrame([result.record for _, result in finished]))
+    notes = [note for _, result in finished for note in result.notes]
+    prints = _prints(cases, [result for _, result in finished])
+    verdict = judge_duplicates(
+        cases,
+        prints,
+        _remembered(same_picture(cases, out), prints, cache),
+        on_duplicate=OnDuplicate.REFUSE if adapter.knows_patients else OnDuplicate.JOIN,
+    )
+    dropped = {position for position, _ in verdict.exclusions}
+    exclusions += [_exclusion(finished[position][0], error) for position, error in verdict.exclusions]
+    for position, note in verdict.notes:
+        notes.append({"image_id": cases["image_id"][position], "code": str(note.code), "sentence": note.sentence})
+        known = set(cases["quality_flags"].fillna("").iloc[position].split())
+        cases.loc[position, "quality_flags"] = " ".join(sorted({*known, str(note.code)}))
+    cases = join_patients(cases.drop(index=sorted(dropped)).reset_index(drop=True), verdict.joined)
+    _require_some(list(cases.index), exclusions, rows, source)
+    cases = _largest_lesion_per_axilla(cases)
+
+    kept = set(cases["image_id"])
+    contours = [row for _, result in finished for row in result.contours if row["image_id"] in kept]
+    inputs = {role: file_hash(path) for role, path in adapter.inputs(source).items()}
+    inputs["images"] = bytes_hash(*(str(image_id).encode() for image_id in cases["image_id"]))
+    provenance = Provenance("usdlr ingest", inputs, {"centre": centre, "settings": settings.as_dict()})
+    return Ingested(
+        cases=tables.CASES.write(cases, out / "cases.parquet", provenance),
+        exclusions=_write(tables.EXCLUSIONS, exclusions, out, provenance),
+        notes=_write(tables.NOTES, [note for note in notes if note["image_id"] in kept], out, provenance),
+        contours=_write(tables.CONTOURS, contours, out, provenance),
+        reused=reused,
+    )
+
+
+def read_rows(source: Path, centre: str, *, key_file: Path | None = None) -> tuple[Adapter, list[SourceRow]]:
+    """The adapter of a centre and every row of its export, under pseudonyms where the ids identify patients.
+
+    Raises
+    ------
+    ConfigError
+        If no adapter has that name.
+    DataError
+        If the export cannot be read, repeats an id, or is empty.
+    """
     adapter = adapter_named(centre)
     rows = adapter.rows(require_folder(source))
     if not rows:
         raise DataError(f"found an export without rows in {source}, expected at least one image; check the path")
+    if adapter.identifying:
+        key = load_key(key_file)
+        rows = [
+            with_pseudonyms(
+                row,
+                pseudonym(key, "patient", row.patient_id, prefix=f"{row.centre_id}-"),
+                pseudonym(key, "image", row.source_id, prefix="img-"),
+            )
+            for row in rows
+        ]
     require_usable_ids(rows)
-    check_values(rows)
-    outcomes = run_all(partial(ingest_row, out=out), rows, jobs=jobs, label=f"ingest {centre}")
-    exclusions = exclusion_rows(rows, outcomes)
-    records = [outcome.result for outcome in outcomes if outcome.result is not None]
-    if not records:
-        code, count = Counter(item["code"] for item in exclusions).most_common(1)[0]
-        first = next(item for item in exclusions if item["code"] == code)
-        raise DataError(
-            f"found no usable case among {len(rows)} rows of {source}; {count} x {code}, first in row "
-            f"{1 + [row.source_id for row in rows].index(first['source_id'])}: {first['sentence']}"
-        )
-    _require_one_patient_per_image(rows, outcomes)
-    cases = _largest_lesion_per_axilla(pd.DataFrame(records))
-    inputs = {role: file_hash(path) for role, path in adapter.inputs(source).items()}
-    inputs["images"] = bytes_hash(*(str(image_id).encode() for image_id in cases["image_id"]))
-    provenance = Provenance("usdlr ingest", inputs, {"centre": centre})
-    table = pd.DataFrame(exclusions) if exclusions else tables.EXCLUSIONS.empty()
-    return Ingested(
-        cases=tables.CASES.write(cases, out / "cases.parquet", provenance),
-        exclusions=tables.EXCLUSIONS.write(table, out / "exclusions.csv", provenance),
-    )
+    return adapter, rows
 
 
 def check_values(rows: Sequence[SourceRow]) -> None:
@@ -115,143 +210,106 @@ def check_values(rows: Sequence[SourceRow]) -> None:
     tables.Table("export", (*stated, *proxies), ()).conform(values)
 
 
-def ingest_row(row: SourceRow, out: Path) -> dict[str, Any]:
-    """Check one row and write its canonical files; returns its ``cases`` row.
+def ingest_row(row: SourceRow, out: Path, settings: IngestSettings, bare: bool, anonymous: bool) -> CaseResult:
+    """Check one row and write its canonical files.
 
     Raises
     ------
     CaseError
         If the row cannot be used; nothing is written then.
     """
-    if row.refusal is not None:
-        raise row.refusal
-    endpoints = normalise_endpoints(row.values)
-    for role, absent in ((BMODE, ExclusionCode.IMAGE_MISSING), ("mask", ExclusionCode.MASK_MISSING)):
-        if role not in row.files:
-            raise CaseError(absent, f"found no {role} file stated, expected one; name it in the export's table")
-    raw = read_png(row.files[BMODE], ExclusionCode.IMAGE_MISSING, ExclusionCode.IMAGE_UNREADABLE)
-    if raw.dtype != np.uint8:
-        raise CaseError(
-            ExclusionCode.IMAGE_UNREADABLE,
-            f"found {row.files[BMODE].name} with {raw.dtype} pixels, expected 8 bits per channel; export it again",
-        )
-    grey, fov = to_grey(raw)
-    shape = (grey.shape[0], grey.shape[1])
-    lesion = read_mask(row.files["mask"])
-    require_same_grid(shape, (lesion.shape[0], lesion.shape[1]), "mask")
-    spacing = None if row.spacing_mm is None else Spacing(*row.spacing_mm)
-    mask = LesionMask(lesion, spacing)
-    size_mm = None
-    if spacing is not None:
-        size = measure(mask)
-        require_plausible(size)
-        size_mm = size.longest_diameter_mm
-    stiffness = None
-    if ELASTO in row.files:
-        code = ExclusionCode.ELASTOGRAPHY_UNREADABLE
-        stiffness = read_png(row.files[ELASTO], code, code)
-        if stiffness.ndim != 2 or stiffness.dtype != np.uint16:
-            raise CaseError(
-                code,
-                f"found {row.files[ELASTO].name} with {stiffness.dtype} and shape {stiffness.shape}, expected a 16-bit "
-                "grey stiffness map; export stiffness, not a picture of it",
-            )
-        require_same_grid(shape, (stiffness.shape[0], stiffness.shape[1]), "stiffness map", code)
-        stated = (row.values.get("elasto_kind"), row.values.get("elasto_unit"))
-        if stated != (str(ElastographyKind.SWE), "kPa"):
-            raise CaseError(
-                code,
-                f"found a stiffness map of kind {stated[0]} in {stated[1]}, expected shear-wave elastography (swe) in "
-                "kPa; convert it and state both",
-            )
-
-    digest = bytes_hash(*(row.files[role].read_bytes() for role in ROLES if role in row.files))
-    image_id = f"{row.source_id}-{digest[:SHORT]}"
-    paths = _write_canonical(out, image_id, grey, lesion, stiffness, fov)
-    record = {
-        "centre_id": row.centre_id,
-        "patient_id": row.patient_id,
-        "side": str(row.side),
-        "lesion_id": row.lesion_id,
-        "image_id": image_id,
-        "site": str(row.site),
-        "mask_source": str(MaskSource.READER),
-        "row_mm": None if spacing is None else spacing.row_mm,
-        "col_mm": None if spacing is None else spacing.col_mm,
-        "spacing_source": str(SpacingSource.NONE if spacing is None else row.spacing_source),
-        **endpoints,
-        **paths,
-    }
-    if stiffness is None:
-        record |= {"elasto_kind": None, "elasto_unit": None}
-    if record.get("tumour_size_mm") is None:
-        record["tumour_size_mm"] = size_mm
-    return record
+    try:
+        if row.refusal is not None:
+            raise row.refusal
+        return convert(row, normalise_endpoints(row.values), out, settings, bare=bare, anonymous=anonymous)
+    except CaseError as error:
+        if anonymous:
+            raise without_names(error, row) from None
+        raise
 
 
 def exclusion_rows(rows: Sequence[SourceRow], outcomes: Sequence[Outcome[Any]]) -> list[dict[str, Any]]:
     """The ``exclusions`` rows of every row that failed."""
     return [
-        {
-            "centre_id": row.centre_id,
-            "patient_id": row.patient_id,
-            "side": str(row.side),
-            "source_id": row.source_id,
-            "step": "ingest",
-            "code": str(outcome.failure.code),
-            "sentence": outcome.failure.sentence,
-        }
+        _exclusion(row, outcome.failure)
         for row, outcome in zip(rows, outcomes, strict=True)
         if outcome.failure is not None
     ]
 
 
-def _require_one_patient_per_image(rows: Sequence[SourceRow], outcomes: Sequence[Outcome[dict[str, Any]]]) -> None:
-    """Refuse one image under two patients: they would be split as two.
-
-    Raises
-    ------
-    DataError
-        Naming the two rows.
-    """
-    owner: dict[str, tuple[int, str]] = {}
-    for position, (row, outcome) in enumerate(zip(rows, outcomes, strict=True), start=1):
-        if outcome.result is None:
-            continue
-        digest = str(outcome.result["image_id"])[-SHORT:]
-        first, patient = owner.setdefault(digest, (position, row.patient_id))
-        if patient != row.patient_id:
-            raise DataError(
-                f"found the same image and mask in rows {first} and {position} under two patients, expected one; "
-                "give them one patient_id or remove one row"
-            )
-
-
-def _write_canonical(
-    out: Path,
-    image_id: str,
-    grey: np.ndarray[Any, Any],
-    lesion: BoolArray,
-    stiffness: np.ndarray[Any, Any] | None,
-    fov: BoolArray | None,
-) -> dict[str, str | None]:
-    files = {
-        "bmode_path": grey,
-        "mask_path": mask_to_png(lesion),
-        "elasto_path": stiffness,
-        "fov_path": None if fov is None else mask_to_png(fov),
+def _exclusion(row: SourceRow, error: CaseError) -> dict[str, Any]:
+    return {
+        "centre_id": row.centre_id,
+        "patient_id": row.patient_id,
+        "side": str(row.side),
+        "source_id": row.source_id,
+        "step": "ingest",
+        "code": str(error.code),
+        "sentence": error.sentence,
     }
-    paths: dict[str, str | None] = {}
-    for column, pixels in files.items():
-        relative = f"images/{image_id}_{column.removesuffix('_path')}.png"
-        paths[column] = None if pixels is None else relative
-        if pixels is not None:
-            write_png(out / relative, pixels)
-    return paths
+
+
+def _require_some(
+    usable: Sequence[Any], exclusions: Sequence[Mapping[str, Any]], rows: Sequence[SourceRow], source: Path
+) -> None:
+    """Refuse an export without a usable row, with the commonest reason."""
+    if usable:
+        return
+    code, count = Counter(item["code"] for item in exclusions).most_common(1)[0]
+    first = next(item for item in exclusions if item["code"] == code)
+    raise DataError(
+        f"found no usable case among {len(rows)} rows of {source}; {count} x {code}, first in row "
+        f"{1 + [row.source_id for row in rows].index(first['source_id'])}: {first['sentence']}"
+    )
+
+
+def _prints(cases: pd.DataFrame, results: Sequence[CaseResult]) -> pd.DataFrame:
+    known = pd.DataFrame([result.prints for result in results], dtype="str")
+    return pd.concat([cases[["image_id", "patient_id"]], known], axis=1)
+
+
+def _cache_key(row: SourceRow, settings: IngestSettings, adapter: Adapter) -> str | None:
+    """Everything that decides a row's result; ``None`` for a row that fails before a file is read."""
+    needed = [row.files.get(BMODE), *(mask.path for mask in row.masks[:1])]
+    if row.refusal is not None or not all(path is not None and path.is_file() for path in needed):
+        return None
+    try:
+        plain = asdict(replace(row, files={}, masks=(), elastography=None))
+        # Where a file lies does not matter, what it holds does.
+        refs = [asdict(mask) | {"path": None} for mask in row.masks]
+        elasto = None if row.elastography is None else asdict(row.elastography) | {"path": None}
+        stated = [settings.as_dict(), adapter.bare, adapter.identifying, plain, refs, elasto, list(row.paths())]
+        # Another decoder may give other pixels, another usdlr other columns.
+        return data_hash([CACHE_VERSION, package_versions(), stated, content_digest(row)])
+    except InputError:
+        return None
+
+
+def _write(table: tables.Table, rows: list[dict[str, Any]], out: Path, provenance: Provenance) -> pd.DataFrame:
+    content = pd.DataFrame(rows) if rows else table.empty()
+    return table.write(content, out / f"{table.name}.csv", provenance)
+
+
+def _remembered(verify: Verify, prints: pd.DataFrame, cache: ContentCache) -> Verify:
+    """The same verifier, which looks at a pair of pictures once and for all."""
+    columns = ["pixel_hash", "perceptual_hash"]
+    known = {str(name): row for name, row in zip(prints["image_id"], prints[columns].to_numpy().tolist(), strict=True)}
+
+    def check(first: str, second: str, flipped: bool) -> bool:
+        key = data_hash([CACHE_VERSION, package_versions(), "same picture", known[first], known[second], flipped])
+        found = cache.get(key)
+        if found is None:
+            found = verify(first, second, flipped)
+            cache.put(key, found, [])
+        return bool(found)
+
+    return check
 
 
 def _largest_lesion_per_axilla(cases: pd.DataFrame) -> pd.DataFrame:
-    # A lymph node's outline says nothing about the tumour's size.
-    sizes = pd.to_numeric(cases["tumour_size_mm"]).where(cases["site"] == str(Site.TUMOUR))
-    cases["tumour_size_mm"] = sizes.groupby([cases["patient_id"], cases["side"]]).transform("max")
+    # Rows that show a lymph node say nothing about the tumour's size, unless no other row of the axilla does.
+    stated = pd.to_numeric(cases["tumour_size_mm"])
+    axilla = [cases["patient_id"], cases["side"]]
+    of_tumours = stated.where(cases["site"] == str(Site.TUMOUR)).groupby(axilla).transform("max")
+    cases["tumour_size_mm"] = of_tumours.fillna(stated.groupby(axilla).transform("max"))
     return cases

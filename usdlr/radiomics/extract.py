@@ -16,7 +16,7 @@ import usdlr
 from usdlr.core import tables
 from usdlr.core.errors import CaseError
 from usdlr.core.files import read_json, write_json
-from usdlr.core.hashing import SHORT, data_hash
+from usdlr.core.hashing import SHORT, data_hash, file_hash
 from usdlr.core.modalities import BMODE, MODALITIES
 from usdlr.core.pool import Outcome, run_all
 from usdlr.core.types import ExclusionCode, Roi
@@ -75,7 +75,9 @@ def extract(
     waiting: list[_Job] = []
     for row in cases.to_dict("records"):
         image_id = str(row["image_id"])
-        grid = data_hash([row["row_mm"], row["col_mm"]])[:SHORT]
+        # The same source may have been ingested otherwise since: what counts is what the files hold now.
+        files = [_content(root, value) for name, value in row.items() if str(name).endswith("_path")]
+        grid = data_hash([row["row_mm"], row["col_mm"], row["elasto_unit"], files])[:SHORT]
         path = ledger / f"{image_id}-{grid}-{key}.json"
         if path.exists():
             finished[image_id] = read_json(path)
@@ -107,6 +109,11 @@ def extract(
     table = tables.FEATURES.conform(pd.DataFrame([finished[str(image_id)] for image_id in cases["image_id"]]))
     shutil.rmtree(ledger, ignore_errors=True)
     return table
+
+
+def _content(root: Path, name: object) -> str | None:
+    path = None if pd.isna(name) else root / str(name)  # type: ignore[call-overload]
+    return file_hash(path) if path is not None and path.is_file() else None
 
 
 def measure_case(row: Mapping[str, Any], root: Path, settings: RadiomicsSettings, engine: str) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class StudyPage:
     calibration_table: PageTable = field(metadata={"help": "Slope, intercept and Brier score."})
     cohort_table: PageTable = field(metadata={"help": "Node status of the cohort."})
     exclusions_table: PageTable = field(metadata={"help": "What was not used and why."})
+    quality_table: PageTable = field(metadata={"help": "Where pixel sizes and contours come from, and quality flags."})
     figures: Mapping[str, Drawing] = field(metadata={"help": "Figures by name, as of draw_all."})
     gallery: tuple[Picture, ...] = field(metadata={"help": "Example cases."})
     gallery_note: str = field(metadata={"help": "How to read the gallery."})
@@ -100,6 +101,7 @@ def study_page(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> StudyPage
         calibration_table=parts.calibration_table(inputs),
         cohort_table=parts.cohort_table(inputs),
         exclusions_table=parts.exclusions_table(inputs, names),
+        quality_table=parts.quality_table(inputs),
         figures=figures,
         gallery=_pictures(inputs),
         gallery_note=(

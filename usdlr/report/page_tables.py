@@ -22,6 +22,7 @@ from usdlr.report.tables import (
     number,
     percent,
     promise,
+    quality_words,
     rate_text,
 )
 
@@ -292,6 +293,31 @@ def exclusions_table(inputs: StudyInputs, names: Iterable[str]) -> PageTable:
         tuple(rows),
         ("Identifiers in the examples are left out.",),
         texts=(1, 2, 4),
+    )
+
+
+def quality_table(inputs: StudyInputs) -> PageTable:
+    """What a reader should know about image sets that were used: how the images came, and what was noted."""
+    cohort = inputs.metrics["cohort"]
+    quality: Mapping[str, Mapping[str, int]] = cohort.get("quality", {})
+    total = int(cohort["image_sets"])
+    rows = [
+        (f"{title}: {name.replace('_', ' ')}", name, count(n), percent(n / total))
+        for key, title in (
+            ("spacing_source", "Pixel size from"),
+            ("mask_source", "Contour by"),
+            ("elasto_state", "Elastography"),
+        )
+        for name, n in quality.get(key, {}).items()
+    ]
+    flags = sorted(quality.get("flags", {}).items(), key=lambda item: (-item[1], item[0]))
+    rows += [(f"Noted: {quality_words(flag)}", flag, count(n), percent(n / total)) for flag, n in flags]
+    return PageTable(
+        inputs.marks.title(f"How {count(total)} image sets came"),
+        ("", "Code", "Image sets", "Share"),
+        tuple(rows),
+        ("One image set may carry several notes; ingest/notes.csv has a sentence for each.",),
+        texts=(1,),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from usdlr.core.types import ExclusionCode
+from usdlr.core.types import ExclusionCode, QualityFlag
 
 Estimate = Mapping[str, Any]
 
@@ -22,16 +22,49 @@ EXCLUSION_WORDS: dict[str, str] = {
     ExclusionCode.MASK_UNREADABLE: "lesion contour unreadable",
     ExclusionCode.MASK_EMPTY: "lesion contour empty",
     ExclusionCode.MASK_SIZE_MISMATCH: "contour does not fit the image",
+    ExclusionCode.MASK_AMBIGUOUS: "contour not identified among several",
+    ExclusionCode.MASK_OUTSIDE_REGION: "contour outside the calibrated region",
+    ExclusionCode.FRAME_UNSTATED: "frame of a clip not stated",
     ExclusionCode.NO_LESION: "no lesion in the image",
     ExclusionCode.NOT_TUMOUR: "image of the axilla instead of the tumour",
     ExclusionCode.SPACING_MISSING: "pixel size in millimetres unknown",
     ExclusionCode.SPACING_ABSURD: "pixel size in millimetres implausible",
+    ExclusionCode.SPACING_CONTRADICTORY: "two statements of the pixel size disagree",
+    ExclusionCode.DUPLICATE_CONTRADICTORY: "same image under contradictory labels",
+    ExclusionCode.IDENTITY_MISSING: "patient not identified",
     ExclusionCode.ELASTOGRAPHY_UNREADABLE: "elastography image unreadable",
     ExclusionCode.ENDPOINT_MISSING: "node status unknown",
     ExclusionCode.NEOADJUVANT: "treated before axillary surgery",
     ExclusionCode.ROI_TOO_SMALL: "lesion too small to measure",
     ExclusionCode.FEATURES_FAILED: "features could not be computed",
     ExclusionCode.WORKER_DIED: "computation broke off",
+}
+
+QUALITY_WORDS: dict[str, str] = {
+    QualityFlag.CALIBRATION_REFUSED: "calibration in the file not believed",
+    QualityFlag.REGION_CLIPPED: "calibrated region reached past the image and was clipped",
+    QualityFlag.SPACING_LOW_TRUST: "pixel size from a header field of lower trust",
+    QualityFlag.SIZE_MISSTATED: "image size in the table wrong",
+    QualityFlag.FOV_UNCERTAIN: "outline of the scan sector not found",
+    QualityFlag.BURNED_IN_KEPT: "calipers, text or marks in the image, left as they are",
+    QualityFlag.BURNED_IN_MASKED: "calipers, text or marks cut out of the ring",
+    QualityFlag.BURNED_IN_INPAINTED: "calipers, text or marks filled from around",
+    QualityFlag.TEXT_BLANKED: "text blanked",
+    QualityFlag.COLOUR_CONVERTED: "tinted grey converted",
+    QualityFlag.COLOUR_OVERLAY: "colour drawn over the B-mode image",
+    QualityFlag.LOSSY_COMPRESSION: "lossy compression",
+    QualityFlag.MASK_REPAIRED: "small holes or islands of the contour repaired",
+    QualityFlag.MASK_CLIPPED: "contour reached past its pane and was cut",
+    QualityFlag.MASK_OUTSIDE_FOV: "contour reaches past the field of view",
+    QualityFlag.MASK_IS_BOX: "box in place of a contour",
+    QualityFlag.MASK_ABSENT: "no contour",
+    QualityFlag.CONTOUR_UNREADABLE: "a further reader's contour unreadable",
+    QualityFlag.OTHER_FINDINGS: "another finding than the lesion in the image",
+    QualityFlag.ELASTOGRAPHY_UNUSABLE: "stiffness map unusable",
+    QualityFlag.ELASTOGRAPHY_STRAIN_ONLY: "strain elastography only, no stiffness in kPa",
+    QualityFlag.ELASTOGRAPHY_SATURATED: "stiffness map partly at the end of its scale",
+    QualityFlag.ELASTOGRAPHY_SHIFTED: "stiffness map shifted against the B-mode image",
+    QualityFlag.DUPLICATE_IMAGE: "same picture as another image set",
 }
 
 
@@ -251,3 +284,14 @@ def exclusion_words(code: str) -> str:
     ('no lesion contour', 'some new code')
     """
     return EXCLUSION_WORDS.get(code, code.replace("_", " "))
+
+
+def quality_words(flag: str) -> str:
+    """A quality flag in plain words.
+
+    Examples
+    --------
+    >>> quality_words("mask_is_box"), quality_words("some_new_flag")
+    ('box in place of a contour', 'some new flag')
+    """
+    return QUALITY_WORDS.get(flag, flag.replace("_", " "))
