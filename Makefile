@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 PATIENTS ?= 1000
 SEED ?= 2026
 PYTEST_ADDOPTS ?=
+MINUTES ?= 60
 
-.PHONY: help install demo test lint check format breast_lesions_usg lock clean
+.PHONY: help install demo test lint check fuzz format breast_lesions_usg lock clean
 
 help:
 	@echo "make demo    install, simulate a cohort, run the main job into $(RUNS)/demo"
 	@echo "make test    install, run every test"
 	@echo "make check   install, then ruff, mypy --strict, import-linter, tests with coverage"
+	@echo "make fuzz MINUTES=60   damaged files for everything that reads somebody else's"
 	@echo "make breast_lesions_usg DATA=FOLDER   the main job on real images"
 
 install:
@@ -38,6 +40,9 @@ lint: install
 
 check: lint
 	$(MAKE) test PYTEST_ADDOPTS="--cov --cov-report=term"
+
+fuzz: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.fuzz --minutes $(MINUTES) --findings $(RUNS)/fuzz
 
 format:
 	$(BIN)/ruff check --fix .
