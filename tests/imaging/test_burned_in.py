@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pydicom
 import pytest
 from PIL import Image
@@ -132,3 +133,43 @@ def test_names_written_over_real_tissue_are_found_and_tissue_is_spared(shared_da
         left.append(1 - float((find_text(written, None) & (ink > 128)).sum() / (ink > 128).sum()))
     assert np.mean(boxed) < 0.002
     assert np.mean(left) < 0.05
+
+
+def calipers(step: int = 6) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Smooth tissue, two crosses, and the dots of the line between them."""
+    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (200, 300)).astype(np.float32), (0, 0), 1.2)
+    tissue = np.clip(60 + 18 * noise / noise.std(), 0, 150).astype(np.uint8)
+    crosses, dots = np.zeros((2, 200, 300), dtype=bool)
+    for column in (60, 240):
+        crosses[95:106, column] = True
+        crosses[100, column - 5 : column + 6] = True
+    for column in range(72, 232, step):
+        dots[100:102, column : column + 2] = True
+    return tissue, crosses, dots
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (255, 225, 60)])
+def test_dots_between_calipers_go_with_the_crosses(colour: tuple[int, int, int]) -> None:
+    tissue, crosses, dots = calipers()
+    pixels = np.repeat(tissue[..., None], 3, axis=2)
+    pixels[crosses | dots] = colour
+    found = find_burned_in(pixels, None)
+    assert found[crosses].all()
+    assert found[dots].all()
+
+
+def test_bright_specks_without_calipers_stay() -> None:
+    tissue, _, dots = calipers(step=17)
+    tissue[dots] = 255
+    assert not find_burned_in(tissue, None).any()
+
+
+def test_an_echo_as_bright_as_coloured_ink_is_no_ink() -> None:
+    tissue, crosses, _ = calipers()
+    luma = round(0.299 * 255 + 0.587 * 225 + 0.114 * 60)
+    tissue[90:92] = luma + np.random.default_rng(1).integers(-2, 3, (2, 300))
+    pixels = np.repeat(tissue[..., None], 3, axis=2)
+    pixels[crosses] = (255, 225, 60)
+    beyond = np.ones(tissue.shape, dtype=bool)
+    beyond[93:108, 50:70] = beyond[93:108, 230:250] = False
+    assert not (find_burned_in(pixels, None) & beyond).any()

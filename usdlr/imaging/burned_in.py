@@ -65,12 +65,10 @@ def find_burned_in(pixels: Byte, fov: BoolArray | None) -> BoolArray:
         True under ink and on the pixel around it, which carries its anti-aliased edge.
     """
     grey = pixels if pixels.ndim == 2 else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-    found = _grey_ink(grey)
-    if pixels.ndim == 3:
-        coloured = _coloured(pixels)
-        if coloured.mean() <= MAX_INK:
-            found |= coloured
-    found = _grown(found, 1)
+    coloured = _coloured(pixels) if pixels.ndim == 3 else np.zeros(grey.shape, dtype=bool)
+    if coloured.mean() > MAX_INK:
+        coloured[:] = False
+    found = _grown(_grey_ink(grey, ~coloured) | coloured, 1)
     return found if fov is None else found & fov
 
 
@@ -186,15 +184,19 @@ def _thin(mask: BoolArray) -> BoolArray:
     return mask & ~np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, square) > 0)
 
 
-def _grey_ink(grey: Byte) -> BoolArray:
-    """Strokes of one bright level with sharp edges."""
+def _grey_ink(grey: Byte, plain: BoolArray) -> BoolArray:
+    """Strokes of one bright level with sharp edges, where ``plain`` is true.
+
+    The luma of coloured ink is no level of grey ink: as a spike of the histogram it would make ink of every echo that
+    happens to be as bright.
+    """
     found = np.zeros(grey.shape, dtype=bool)
     floor = cv2.erode(grey, np.ones((2 * WIDEST_STROKE + 1, 2 * WIDEST_STROKE + 1), np.uint8))
-    levels = np.bincount(grey.ravel(), minlength=256)
+    levels = np.bincount(grey[plain], minlength=256)
     for level in _ink_levels(levels):
         body = np.abs(grey.astype(np.int16) - level) <= LEVEL_NOISE
         # Beside a stroke, within its width, is something darker.
-        body = _thin(body) & (floor < level - STEP)
+        body = _thin(body & plain) & (floor < level - STEP)
         count, drawn, stats, _ = cv2.connectedComponentsWithStats(body.astype(np.uint8), connectivity=8)
         if count == 1:
             continue
@@ -207,11 +209,12 @@ def _grey_ink(grey: Byte) -> BoolArray:
         height, width = stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_WIDTH]
         run = cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_OPEN, np.ones((MIN_SIDE, 1), np.uint8)) > 0
         upright = (2 * height >= width) | (np.bincount(labels[run], minlength=count)[:count] > 0)
-        # A saturated calcification is round and solid; no stroke, cross or letter is.
+        # A saturated calcification is round and solid; no stroke, cross or letter is. The dots of a caliper's line are
+        # too, but smaller: linked to a certain mark they are ink, alone they are not.
         long, short = np.maximum(height, width), np.minimum(height, width)
-        round_ = (long < ROUND * short) & (stats[:, cv2.CC_STAT_AREA] > SOLID * height * width)
-        sharp &= ~round_
-        certain = sharp & upright & (height >= MIN_SIDE) & (stats[:, cv2.CC_STAT_AREA] >= MIN_PIXELS)
+        area = stats[:, cv2.CC_STAT_AREA]
+        sharp &= ~((long < ROUND * short) & (area > SOLID * height * width) & (area >= MIN_PIXELS))
+        certain = sharp & upright & (height >= MIN_SIDE) & (area >= MIN_PIXELS)
         found |= _linked(certain[labels], sharp[labels])
     return found
 
