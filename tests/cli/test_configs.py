@@ -8,18 +8,20 @@ import pytest
 
 from tests.tiny import DEMO, ROOT
 from usdlr.cli.run import read_config
+from usdlr.simulate.scenario_file import find_scenario
 
 PARTS = {"model": "model", "radiomics": "radiomics", "trainer": "fit", "cascade": "contract"}
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*/experiment.yaml"))
 OVERLAYS = sorted((ROOT / "experiments").glob("*/ci.yaml"))
-COMPONENTS = sorted((ROOT / "configs").glob("*/*.yaml"))
+SCENARIOS = sorted((ROOT / "configs" / "scenario").glob("*.yaml"))  # for usdlr simulate, not for an experiment
+COMPONENTS = sorted(set((ROOT / "configs").glob("*/*.yaml")) - set(SCENARIOS))
 
 
 def test_there_is_something_to_build() -> None:
     assert len(EXPERIMENTS) >= 2
     assert len(COMPONENTS) >= 4
     every = set((ROOT / "experiments").rglob("*.yaml")) | set((ROOT / "configs").rglob("*.yaml"))
-    assert every == {*EXPERIMENTS, *OVERLAYS, *COMPONENTS}
+    assert every == {*EXPERIMENTS, *OVERLAYS, *COMPONENTS, *SCENARIOS}
     for path in EXPERIMENTS:
         assert (path.parent / "README.md").is_file()
 
@@ -42,6 +44,11 @@ def test_component(path: Path) -> None:
     key = PARTS[path.parent.name]
     config, _ = read_config([str(DEMO), f"--{key}", str(path), "--out", "x"])
     assert getattr(config, key) is not None
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_scenario(path: Path) -> None:
+    assert find_scenario(str(path)).name == path.stem
 
 
 def test_component_named_inside_a_file_is_found_beside_it(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from usdlr.simulate.centres import CENTRES, Centre
-from usdlr.simulate.cohort import DEFAULT_COEFFICIENTS, Coefficients, draw_cohort
-from usdlr.simulate.export import simulate
+from usdlr.simulate.cohort import draw_cohort
+from usdlr.simulate.latents import LATENTS
+from usdlr.simulate.scenario import SCENARIOS, Scenario
 
-__all__ = ["CENTRES", "DEFAULT_COEFFICIENTS", "Centre", "Coefficients", "draw_cohort", "simulate"]
+__all__ = ["CENTRES", "LATENTS", "SCENARIOS", "Centre", "Scenario", "draw_cohort"]
