@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
+import cv2
 import numpy as np
 import pytest
-from scipy.spatial.distance import pdist
 
 from usdlr.core.units import Spacing
 from usdlr.imaging.mask import LesionMask, measure
+from usdlr.simulate import tissue
 from usdlr.simulate.centres import CENTRES
-from usdlr.simulate.cohort import LATENTS
-from usdlr.simulate.noise import blur_mm, ramp, smooth_noise
-from usdlr.simulate.tissue import Phantom, build_phantom, fill_outline, longest_diameter, signed_distance, star_outline
+from usdlr.simulate.latents import LATENTS
+from usdlr.simulate.tissue import Phantom, build_phantom
 
 MIDDLE = {name: latent.middle for name, latent in LATENTS.items()}
 GRIDS = [Spacing(0.1, 0.1), Spacing(0.11, 0.09)]
@@ -17,44 +19,6 @@ GRIDS = [Spacing(0.1, 0.1), Spacing(0.11, 0.09)]
 
 def phantom(seed: int = 0, spacing: Spacing = GRIDS[0], **latents: float) -> Phantom:
     return build_phantom({**MIDDLE, **latents}, (380, 460), spacing, np.random.default_rng(seed))
-
-
-@pytest.mark.parametrize("spiculation", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("size", [5.0, 18.0, 45.0])
-def test_outline_has_the_drawn_longest_diameter(size: float, spiculation: float) -> None:
-    outline = star_outline(np.random.default_rng(3), size, 0.7, spiculation)
-    assert pdist(outline).max() == pytest.approx(size, rel=1e-9)
-    radius = np.hypot(*outline.T)
-    assert radius.min() > 0.1 * size
-
-
-def test_spiculation_roughens_the_outline() -> None:
-    def roughness(spiculation: float) -> float:
-        ratios = []
-        for seed in range(20):
-            points = star_outline(np.random.default_rng(seed), 20.0, 0.7, spiculation)
-            steps = np.diff(points, axis=0, append=points[:1])
-            area = 0.5 * abs(np.sum(points[:, 0] * steps[:, 1] - points[:, 1] * steps[:, 0]))
-            ratios.append(np.hypot(*steps.T).sum() ** 2 / (4 * np.pi * area))
-        return float(np.mean(ratios))
-
-    # Perimeter squared over 4 pi area: 1 for a disc, 1.08 for an ellipse with axes 10 : 7.
-    smooth, rough, wild = (roughness(spiculation) for spiculation in (0.0, 0.5, 1.0))
-    assert smooth == pytest.approx(1.08, abs=0.03)
-    assert rough > smooth + 0.05
-    assert wild > rough + 0.05
-
-
-def test_longest_diameter_of_too_few_points_is_zero() -> None:
-    assert longest_diameter(np.array([[1.0, 2.0]])) == 0.0
-
-
-@pytest.mark.parametrize("spacing", GRIDS)
-@pytest.mark.parametrize("size", [6.0, 18.0, 27.0])
-def test_lesion_on_the_grid_has_the_drawn_size(size: float, spacing: Spacing) -> None:
-    for seed in range(4):
-        lesion = phantom(seed, spacing, size_mm=size).lesion
-        assert measure(LesionMask(lesion, spacing)).longest_diameter_mm == pytest.approx(size, abs=0.35)
 
 
 def test_lesion_lies_inside_the_image_at_every_size() -> None:
@@ -65,21 +29,6 @@ def test_lesion_lies_inside_the_image_at_every_size() -> None:
             lesion = build_phantom(latents, (centre.rows, centre.cols), spacing, np.random.default_rng(seed)).lesion
             border = np.concatenate([lesion[0], lesion[-1], lesion[:, 0], lesion[:, -1]])
             assert not border.any()
-
-
-@pytest.mark.parametrize("spacing", GRIDS)
-def test_signed_distance_of_a_disc_is_radius_minus_r(spacing: Spacing) -> None:
-    rows, cols = np.indices((240, 260))
-    r = np.hypot((rows - 120) * spacing.row_mm, (cols - 130) * spacing.col_mm)
-    error = signed_distance(r < 6.0, spacing) - (r - 6.0)
-    assert np.abs(error).max() < 0.12
-
-
-def test_fill_outline_is_in_millimetres_rows_first() -> None:
-    corners = np.array([[2.0, 1.0], [2.0, 5.0], [6.0, 5.0], [6.0, 1.0]])
-    mask = fill_outline(corners, (100, 100), Spacing(0.1, 0.2))
-    rows, cols = np.nonzero(mask)
-    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (20, 60, 5, 25)
 
 
 def test_rim_adds_its_stiffness_outside_the_lesion_only() -> None:
@@ -121,30 +70,105 @@ def test_shadow_grows_with_the_path_through_the_lesion() -> None:
     assert (phantom(4, posterior_db_per_cm=5.0).shadow_db >= 0).all()
 
 
-@pytest.mark.parametrize("scale", [(0.3, 0.3), (1.0, 3.0)])
 @pytest.mark.parametrize("spacing", GRIDS)
-def test_smooth_noise_has_unit_variance_and_its_scale_in_mm(scale: tuple[float, float], spacing: Spacing) -> None:
-    maps = np.stack([smooth_noise(np.random.default_rng(s), (500, 520), spacing, scale) for s in range(12)])
-    assert maps.mean() == pytest.approx(0, abs=0.1)
-    assert maps.var() == pytest.approx(1, rel=0.1)
-    # White noise under a Gaussian of deviation s has the autocorrelation exp(-lag^2 / (4 s^2)).
-    for axis, (pixel, s) in enumerate(zip(spacing.as_tuple(), scale, strict=True), start=1):
-        lag = round(1.5 * s / pixel)
-        near, far = (np.take(maps, np.arange(a, maps.shape[axis] - lag + a), axis) for a in (0, lag))
-        assert (near * far).mean() == pytest.approx(np.exp(-((lag * pixel / s) ** 2) / 4), abs=0.1)
+def test_lesion_is_where_and_as_long_as_its_outline(spacing: Spacing) -> None:
+    for seed, size in enumerate((6.0, 18.0, 27.0)):
+        p = phantom(seed, spacing, size_mm=size)
+        longest = measure(LesionMask(p.lesion, spacing)).longest_diameter_mm
+        assert longest == pytest.approx(size, abs=max(spacing.as_tuple()))
+        rows, cols = np.nonzero(p.lesion)
+        assert p.outline_mm.min(axis=0) == pytest.approx(
+            [rows.min() * spacing.row_mm, cols.min() * spacing.col_mm], abs=0.3
+        )
+        assert p.outline_mm.max(axis=0) == pytest.approx(
+            [rows.max() * spacing.row_mm, cols.max() * spacing.col_mm], abs=0.3
+        )
 
 
-def test_blur_is_round_in_millimetres() -> None:
-    point = np.zeros((201, 201))
-    point[100, 100] = 1.0
-    spacing = Spacing(0.1, 0.2)
-    blurred = blur_mm(point, 0.8, spacing)
-    rows, cols = np.indices(point.shape) - 100
-    assert blurred.sum() == pytest.approx(1, rel=1e-4)
-    assert np.sqrt((blurred * (rows * 0.1) ** 2).sum()) == pytest.approx(0.8, rel=0.03)
-    assert np.sqrt((blurred * (cols * 0.2) ** 2).sum()) == pytest.approx(0.8, rel=0.03)
+def test_echogenicity_is_the_mean_level_inside() -> None:
+    for drawn in (-18.0, -8.0):
+        lesions = [phantom(seed, echogenicity_db=drawn) for seed in range(8)]
+        levels = [lesion.echo_db[lesion.distance_mm < -1.5].mean() for lesion in lesions]
+        assert np.mean(levels) == pytest.approx(drawn, abs=0.7)
 
 
-def test_ramp_is_antisymmetric_about_its_middle() -> None:
-    x = np.linspace(-3, 3, 61)
-    np.testing.assert_allclose(ramp(x, -1, 1) + ramp(-x, -1, 1), 1, atol=1e-6)
+def test_calcifications_shine_inside_the_lesion_and_change_nothing_else() -> None:
+    without, many = (phantom(3, calcifications_per_cm2=value) for value in (0.0, 20.0))
+    bright = many.specular - without.specular > 0.3
+    assert bright.any()
+    assert many.lesion[bright].mean() > 0.95
+    np.testing.assert_array_equal(many.stiffness_kpa, without.stiffness_kpa)
+    np.testing.assert_array_equal(many.distance_mm, without.distance_mm)
+
+
+def test_same_seed_same_phantom_and_other_view_same_size() -> None:
+    first, again, view = phantom(5), phantom(5), phantom(6)
+    for name in ("echo_db", "specular", "shadow_db", "stiffness_kpa", "distance_mm"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+        assert getattr(first, name).dtype == np.float32
+        assert getattr(first, name).shape == (380, 460)
+        assert np.isfinite(getattr(first, name)).all()
+        assert not np.array_equal(getattr(first, name), getattr(view, name))
+    lengths = [measure(LesionMask(p.lesion, p.spacing)).longest_diameter_mm for p in (first, view)]
+    assert lengths[0] == pytest.approx(lengths[1], abs=0.2)
+
+
+def test_number_of_threads_changes_nothing() -> None:
+    before = cv2.getNumThreads()
+    try:
+        phantoms = []
+        for threads in (1, 4):
+            cv2.setNumThreads(threads)
+            phantoms.append(phantom(7))
+    finally:
+        cv2.setNumThreads(before)
+    for name in ("echo_db", "specular", "shadow_db", "stiffness_kpa", "distance_mm"):
+        np.testing.assert_array_equal(getattr(phantoms[0], name), getattr(phantoms[1], name))
+
+
+def test_only_latents_are_read() -> None:
+    class Watched(dict[str, float]):
+        asked: ClassVar[set[str]] = set()
+
+        def __getitem__(self, key: str) -> float:
+            self.asked.add(key)
+            return super().__getitem__(key)
+
+    build_phantom(Watched({**MIDDLE, "sln_true": 1.0}), (300, 300), GRIDS[0], np.random.default_rng(0))
+    assert Watched.asked == set(LATENTS)
+
+
+@pytest.mark.parametrize("size", [5.0, 45.0])
+def test_extreme_lesions_on_a_small_image(size: float) -> None:
+    for seed in range(4):
+        p = build_phantom(
+            {**MIDDLE, "size_mm": size, "spiculation": 1.0}, (300, 340), Spacing(0.1, 0.1), np.random.default_rng(seed)
+        )
+        assert np.isfinite(p.echo_db).all()
+        assert p.lesion.any()
+
+
+def test_lesions_lie_in_the_middle_and_at_the_sides() -> None:
+    middles = []
+    for seed in range(40):
+        p = phantom(seed, size_mm=10.0)
+        middles.append(float(np.nonzero(p.lesion)[1].mean() / p.lesion.shape[1]))
+    assert abs(np.mean(middles) - 0.5) < 0.1
+    assert 0.12 < np.std(middles) < 0.3
+
+
+def test_fluid_lies_beside_some_lesions_and_never_near_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    dark, usual = 0, tissue.FLUID_RATE
+    for seed in range(36):
+        monkeypatch.setattr(tissue, "FLUID_RATE", 0.0)
+        without = phantom(seed, size_mm=8.0)
+        monkeypatch.setattr(tissue, "FLUID_RATE", usual)
+        p = phantom(seed, size_mm=8.0)
+        changed = np.abs(p.echo_db - without.echo_db) > 1e-4
+        if changed.any():
+            dark += 1
+            assert p.distance_mm[changed].min() > 3.0
+            assert p.echo_db[changed].min() < -16
+            assert changed.sum() * 0.01 < 60  # mm²
+        np.testing.assert_array_equal(p.stiffness_kpa, without.stiffness_kpa)
+    assert 2 <= dark <= 14

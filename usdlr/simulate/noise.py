@@ -1,4 +1,4 @@
-"""Smooth random maps and ramps, the material that tissue and readers are made of."""
+"""Smooth random maps, ramps and thin lines, the material that tissue and readers are made of."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from usdlr.core.units import Spacing
 
 Map = npt.NDArray[np.float32]
 
-KNOT_SIGMA = 2.0  # knots of the coarse grid per standard deviation of the kernel
-MARGIN = 4  # knots beyond the image
+KNOT_SIGMA = 3.0  # knots of the coarse grid per standard deviation of the kernel: lines between them look smooth
+REACH = 2.5  # the kernel ends after so many standard deviations; the smoothed grid reaches as far beyond the image
 
 
 def smooth_noise(
@@ -38,37 +38,43 @@ def smooth_noise(
     -------
     ndarray, shape (rows, cols)
     """
-    steps = [max(scale / KNOT_SIGMA / pixel, 1.0) for scale, pixel in zip(scale_mm, spacing.as_tuple(), strict=True)]
+    # Whole pixels per knot along an axis that has more than one pixel; one pixel at least.
+    steps = [
+        max(int(scale / KNOT_SIGMA / pixel), 1) if length > 1 else 1
+        for scale, pixel, length in zip(scale_mm, spacing.as_tuple(), shape, strict=True)
+    ]
     sigma = [scale / (step * pixel) for scale, step, pixel in zip(scale_mm, steps, spacing.as_tuple(), strict=True)]
-    knots = [math.ceil(length / step) + 2 * MARGIN for length, step in zip(shape, steps, strict=True)]
-    white = rng.standard_normal(knots, dtype=np.float32)
-    coarse = blur(white, (sigma[0], sigma[1]))
-    # The variance that a unit-sum kernel leaves is the sum of its squared weights.
-    coarse = coarse * np.float32(1 / math.sqrt(_squared_sum(sigma[0]) * _squared_sum(sigma[1])))
-    start = rng.uniform(1, 2, size=2)
-    scale = np.array([[1 / steps[1], 0, start[1]], [0, 1 / steps[0], start[0]]])
-    smooth = cv2.warpAffine(
-        coarse, scale, (shape[1], shape[0]), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
-    )
-    return np.asarray(smooth, dtype=np.float32)
+    kernels = [_kernel(value) for value in sigma]
+    margins = [len(kernel) // 2 for kernel in kernels]
+    inner = [-(-length // step) + 1 for length, step in zip(shape, steps, strict=True)]
+    white = rng.standard_normal([a + 2 * b for a, b in zip(inner, margins, strict=True)], dtype=np.float32)
+    coarse = cv2.sepFilter2D(white, -1, kernels[1], kernels[0])
+    coarse = coarse[margins[0] : margins[0] + inner[0], margins[1] : margins[1] + inner[1]]
+    if steps != [1, 1]:
+        coarse = cv2.resize(coarse, (inner[1] * steps[1], inner[0] * steps[0]), interpolation=cv2.INTER_LINEAR)
+    # Half a knot at the edge is no interpolation but repetition: it stays outside.
+    top, left = (step // 2 for step in steps)
+    return np.asarray(coarse[top : top + shape[0], left : left + shape[1]], dtype=np.float32)
+
+
+def _kernel(sigma: float) -> npt.NDArray[np.float32]:
+    """Gaussian weights of unit energy: what they leave of white noise has variance 1."""
+    radius = math.ceil(REACH * sigma)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return np.asarray(weights / math.sqrt((weights**2).sum()), dtype=np.float32)
 
 
 def blur(values: npt.NDArray[np.floating], sigma: tuple[float, float]) -> Map:
     """``values`` under a Gaussian with standard deviations ``sigma`` in pixels, (rows, cols)."""
     return np.asarray(
-        cv2.GaussianBlur(values.astype(np.float32), (0, 0), sigmaX=sigma[1], sigmaY=sigma[0]), dtype=np.float32
+        cv2.GaussianBlur(values.astype(np.float32, copy=False), (0, 0), sigmaX=sigma[1], sigmaY=sigma[0]),
+        dtype=np.float32,
     )
 
 
 def blur_mm(values: npt.NDArray[np.floating], sigma_mm: float, spacing: Spacing) -> Map:
     """``values`` under a Gaussian that is round in millimetres, with standard deviation ``sigma_mm``."""
     return blur(values, (sigma_mm / spacing.row_mm, sigma_mm / spacing.col_mm))
-
-
-def _squared_sum(sigma: float) -> float:
-    radius = math.ceil(5 * sigma)
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return float((weights**2).sum() / weights.sum() ** 2)
 
 
 def ramp(values: npt.NDArray[np.floating], low: float, high: float) -> Map:
@@ -79,5 +85,61 @@ def ramp(values: npt.NDArray[np.floating], low: float, high: float) -> Map:
     >>> ramp(np.array([0.0, 0.5, 2.0]), 0.0, 1.0).tolist()
     [0.0, 0.5, 1.0]
     """
-    share = np.clip((values - low) / (high - low), 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), dtype=np.float32)
+    scale = 1.0 / (high - low)
+    share = (values * np.float32(scale) - np.float32(low * scale)).astype(np.float32, copy=False)
+    np.maximum(share, np.float32(0), out=share)
+    np.minimum(share, np.float32(1), out=share)
+    smooth = share * np.float32(-2)
+    smooth += np.float32(3)
+    smooth *= share
+    smooth *= share
+    return smooth
+
+
+def facing(field: Map, spacing: Spacing) -> tuple[Map, Map]:
+    """Where the level lines of a map lie and how squarely they face the transducer.
+
+    Parameters
+    ----------
+    field : ndarray, shape (rows, cols)
+        Any smooth map.
+    spacing : Spacing
+        Millimetres per pixel.
+
+    Returns
+    -------
+    slope_squared : ndarray, shape (rows, cols)
+        Squared gradient per mm²; never zero.
+    facing : ndarray, shape (rows, cols)
+        Squared cosine of the angle between the gradient and the beam, from 0 to 1.
+    """
+    across = np.asarray(cv2.Sobel(field, cv2.CV_32F, 1, 0, ksize=1, scale=0.5 / spacing.col_mm), dtype=np.float32)
+    down = np.asarray(cv2.Sobel(field, cv2.CV_32F, 0, 1, ksize=1, scale=0.5 / spacing.row_mm), dtype=np.float32)
+    down *= down
+    across *= across
+    across += down
+    across += np.float32(1e-9)
+    down /= across
+    return across, down
+
+
+def interface(field: Map, spacing: Spacing, width_mm: float) -> Map:
+    """Thin lines where a map crosses zero, bright where they face the transducer and gone where they run along it.
+
+    Parameters
+    ----------
+    field : ndarray, shape (rows, cols)
+        Any smooth map.
+    spacing : Spacing
+        Millimetres per pixel.
+    width_mm : float
+        Distance from the line at which it has faded to 1/e.
+    """
+    slope_squared, square_on = facing(field, spacing)
+    line = field * field
+    line /= slope_squared
+    line *= np.float32(-1 / width_mm**2)
+    np.exp(line, out=line)
+    line *= square_on
+    line *= square_on
+    return line
