@@ -24,9 +24,9 @@ from usdlr.imaging.fingerprint import (
     perceptual_hash,
     pixel_hash,
 )
-from usdlr.simulate.acquisition import acquire_bmode
+from usdlr.simulate.bmode import acquire_bmode
 from usdlr.simulate.centres import CENTRES
-from usdlr.simulate.cohort import LATENTS
+from usdlr.simulate.latents import LATENTS
 from usdlr.simulate.tissue import build_phantom
 
 Grey = npt.NDArray[np.uint8]
