@@ -65,6 +65,10 @@ class Adapter(ABC):
             If the export as a whole cannot be read.
         """
 
+    def is_bare(self, source: Path) -> bool:
+        """Whether this export's images show nothing but tissue; :attr:`bare` unless the export itself says more."""
+        return self.bare
+
     def inputs(self, source: Path) -> dict[str, Path]:
         """The tables that define the export, by role, for the provenance record."""
         return {}

@@ -104,7 +104,8 @@ def ingest(
     check_values(rows)
     settings = settings or IngestSettings()
     cache = ContentCache(out / CACHE, out)
-    keys = [_cache_key(row, settings, adapter) for row in rows]
+    bare = adapter.is_bare(source)
+    keys = [_cache_key(row, settings, adapter, bare) for row in rows]
     found = [None if key is None else cache.get(key) for key in keys]
     results = {number: CaseResult(**hit) for number, hit in enumerate(found) if hit is not None}
     missing = [number for number in range(len(rows)) if number not in results]
@@ -117,7 +118,7 @@ def ingest(
 
     outcomes: list[Outcome[CaseResult]] = [Outcome(number, results.get(number), None) for number in range(len(rows))]
     reused = len(results)
-    work = partial(ingest_row, out=out, settings=settings, bare=adapter.bare, anonymous=adapter.identifying)
+    work = partial(ingest_row, out=out, settings=settings, bare=bare, anonymous=adapter.identifying)
     # Rows that fail before a pixel is read are not worth starting processes for.
     hopeless = [number for number in missing if keys[number] is None]
     missing = [number for number in missing if keys[number] is not None]
@@ -268,7 +269,7 @@ def _prints(cases: pd.DataFrame, results: Sequence[CaseResult]) -> pd.DataFrame:
     return pd.concat([cases[["image_id", "patient_id"]], known], axis=1)
 
 
-def _cache_key(row: SourceRow, settings: IngestSettings, adapter: Adapter) -> str | None:
+def _cache_key(row: SourceRow, settings: IngestSettings, adapter: Adapter, bare: bool) -> str | None:
     """Everything that decides a row's result; ``None`` for a row that fails before a file is read."""
     needed = [row.files.get(BMODE), *(mask.path for mask in row.masks[:1])]
     if row.refusal is not None or not all(path is not None and path.is_file() for path in needed):
@@ -278,7 +279,7 @@ def _cache_key(row: SourceRow, settings: IngestSettings, adapter: Adapter) -> st
         # Where a file lies does not matter, what it holds does.
         refs = [asdict(mask) | {"path": None} for mask in row.masks]
         elasto = None if row.elastography is None else asdict(row.elastography) | {"path": None}
-        stated = [settings.as_dict(), adapter.bare, adapter.identifying, plain, refs, elasto, list(row.paths())]
+        stated = [settings.as_dict(), bare, adapter.identifying, plain, refs, elasto, list(row.paths())]
         # Another decoder may give other pixels, another usdlr other columns.
         return data_hash([CACHE_VERSION, package_versions(), stated, content_digest(row)])
     except InputError:

@@ -3,71 +3,53 @@
 ::
 
     OUT/
-    ├── images/CENTRE/SOURCE_bmode.png    8-bit grey
-    ├── images/CENTRE/SOURCE_swe.png      16-bit, kPa x 100, 65535: no value; absent without elastography
-    ├── images/CENTRE/SOURCE_mask.png     the reader's contour, 0 or 255
-    ├── manifest.csv                      one row per image set, what a centre knows
-    ├── truth.parquet                     latents and true probabilities; never read by training
+    ├── images/CENTRE/IMAGE_bmode.png     png: 8-bit grey, nothing but tissue
+    ├── images/CENTRE/IMAGE_swe.png       png: 16-bit, kPa x 100, 65535: no value; absent without elastography
+    ├── images/CENTRE/IMAGE_strain.png    png: 16-bit, relative stiffness x 10000, instead of kPa
+    ├── images/CENTRE/IMAGE.dcm           dicom: the scanner's screen, stiffness as colours
+    ├── images/CENTRE/IMAGE_mask.png      the reader's contour, 0 or 255; _mask2: the second reader's
+    ├── manifest.csv                      one row per image set, what a centre knows, in the documented format
+    ├── truth.parquet                     per axilla: latents and true probabilities; never read by training
+    ├── truth_images.parquet              per image set: true latents and what can be measured on the images
+    ├── .rendered/                        records of the finished image sets, for a run that is given again
     └── cohort.json                       how the cohort was made; written last
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from usdlr.core.errors import CaseError, ConfigError, DataError
+from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.files import read_json, write_atomic, write_json, write_text
-from usdlr.core.hashing import derive_seed, table_hash
+from usdlr.core.hashing import SHORT, data_hash, file_hash, table_hash
 from usdlr.core.pool import run_all
 from usdlr.core.provenance import Provenance
 from usdlr.core.tables import provenance_path
-from usdlr.core.types import ElastographyKind, ExclusionCode, Site
-from usdlr.core.units import Spacing
-from usdlr.imaging.mask import LesionMask, measure
-from usdlr.imaging.store import (
-    STIFFNESS_NO_VALUE,
-    STIFFNESS_STEP,
-    mask_to_png,
-    read_mask,
-    read_png,
-    stiffness_to_png,
-    write_png,
-)
-from usdlr.simulate.acquisition import acquire_bmode, acquire_elastography, draw_contour
+from usdlr.core.types import Site
 from usdlr.simulate.centres import Centre, find_centres
-from usdlr.simulate.cohort import DEFAULT_COEFFICIENTS, LATENTS, Coefficients, draw_cohort
-from usdlr.simulate.tissue import build_phantom
+from usdlr.simulate.latents import LATENTS
+from usdlr.simulate.plan import ExportFormat, ImageSet, plan_cohort
+from usdlr.simulate.render import Rendered, render
+from usdlr.simulate.scenario import SCENARIOS, Scenario
 
-SCHEMA = 1
-COHORT_FILE, MANIFEST_FILE, TRUTH_FILE = "cohort.json", "manifest.csv", "truth.parquet"
+SCHEMA = 2
+COHORT_FILE, MANIFEST_FILE = "cohort.json", "manifest.csv"
+TRUTH_FILE, TRUTH_IMAGES_FILE = "truth.parquet", "truth_images.parquet"
+MEASURED_PREFIX = "measured."
+DEFAULT_CENTRES = ("north", "south")
 # What the folder is going to hold, from the first image on: a folder without cohort.json is resumed only by its own
 # arguments.
 STARTED_FILE = ".cohort-started.json"
 
-MANIFEST_COLUMNS = (
-    "centre_id",
-    "patient_id",
-    "side",
-    "lesion_id",
-    "source_id",
-    "site",
-    "view",
-    "bmode_file",
-    "elasto_file",
-    "mask_file",
-    "row_mm",
-    "col_mm",
-    "vendor",
-    "device",
-    "elasto_kind",
-    "elasto_unit",
-    "tumour_size_mm",
+PATIENT_COLUMNS = (
+    "exam_day",
     "age_years",
     "birads",
     "cn_stage",
@@ -83,6 +65,38 @@ MANIFEST_COLUMNS = (
     "sln_reference",
     "sln_deposit",
     "axillary_surgery",
+    "dfs_months",
+    "dfs_event",
+)
+MANIFEST_COLUMNS = (
+    "centre_id",
+    "patient_id",
+    "side",
+    "site",
+    "lesion_id",
+    "image_id",
+    "bmode_file",
+    "row_mm",
+    "col_mm",
+    "vendor",
+    "device",
+    "view",
+    "exam_day",
+    "mask_file",
+    "reader_id",
+    "mask_file_2",
+    "reader_id_2",
+    "elasto_file",
+    "elasto_layout",
+    "elasto_kind",
+    "elasto_unit",
+    "elasto_pane",
+    "elasto_palette",
+    "elasto_low",
+    "elasto_high",
+    "elasto_step",
+    "tumour_size_mm",
+    *PATIENT_COLUMNS[1:],
 )
 TRUTH_COLUMNS = (
     "centre_id",
@@ -95,53 +109,8 @@ TRUTH_COLUMNS = (
     "p_nsln",
     "sln_true",
     "nsln_true",
+    "dfs_true_months",
 )
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """What it takes to render one patient's images.
-
-    Parameters
-    ----------
-    out : Path
-        The cohort's folder.
-    centre : Centre
-        Scanner and readers.
-    source_id : str
-        The image set's own id, stem of its files.
-    seed : int
-        Seed of the cohort.
-    has_elasto : bool
-        Whether elastography was done.
-    latents : mapping of str to float
-        The tumour's latents in physical units.
-    """
-
-    out: Path
-    centre: Centre
-    source_id: str
-    seed: int
-    has_elasto: bool
-    latents: dict[str, float] = field(hash=False)
-
-    @property
-    def spacing(self) -> Spacing:
-        """Millimetres per pixel at the depth setting that fits the lesion."""
-        return self.centre.spacing_for(self.latents["size_mm"])
-
-    def file(self, kind: str) -> str:
-        """Path of one image, relative to the cohort's folder; ``kind`` is ``bmode``, ``swe`` or ``mask``."""
-        return f"images/{self.centre.name}/{self.source_id}_{kind}.png"
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The images of this set; the mask, written last, tells that the set is whole."""
-        return ("bmode", "swe", "mask") if self.has_elasto else ("bmode", "mask")
-
-    def random(self, step: str) -> np.random.Generator:
-        """The random stream of one step: a change in one step leaves the others' draws as they were."""
-        return np.random.default_rng(derive_seed(self.seed, "image", self.source_id, step))
 
 
 def simulate(
@@ -149,29 +118,33 @@ def simulate(
     *,
     patients: int,
     seed: int,
-    centres: Sequence[str] = ("north", "south"),
+    centres: Sequence[str] = DEFAULT_CENTRES,
+    scenario: Scenario = SCENARIOS["default"],
+    export: ExportFormat = ExportFormat.PNG,
     jobs: int = 1,
-    coefficients: Coefficients = DEFAULT_COEFFICIENTS,
 ) -> Path:
     """Simulate a cohort and write it to a folder.
 
-    Given again with the same arguments, it goes on where it stopped: an image set whose files are readable is not
-    rendered again. The same arguments give the same bytes of every image and of the manifest, whatever ``jobs`` is.
+    Given again with the same arguments, it goes on where it stopped: an image set whose files are as they were written
+    is not rendered again. The same arguments give the same bytes of every image and of the manifest, whatever ``jobs``
+    is.
 
     Parameters
     ----------
     out : Path
         The cohort's folder; new, empty, or begun with the same arguments.
     patients : int
-        Patients over all centres, spread evenly; each has one image set.
+        Patients over all centres, spread evenly.
     seed : int
         Seed of every draw.
     centres : sequence of str
         Names from :data:`usdlr.simulate.centres.CENTRES`.
+    scenario : Scenario
+        The structural model behind the nodes.
+    export : ExportFormat
+        Pictures of tissue, or DICOM screens.
     jobs : int
         Number of processes.
-    coefficients : Coefficients
-        The structural model behind the nodes.
 
     Returns
     -------
@@ -197,47 +170,92 @@ def simulate(
         "seed": seed,
         "patients": patients,
         "centres": [centre.name for centre in chosen],
-        "elasto_scale_kpa": STIFFNESS_STEP,
-        "elasto_no_value": STIFFNESS_NO_VALUE,
-        "coefficients": asdict(coefficients),
+        "format": str(export),
+        "scenario": scenario.as_dict(),
+        # Another version of the generator renders other images: a folder holds those of one.
+        "renderer": renderer_state(chosen),
     }
     _claim(out, cohort)
-    table, image_sets = _plan(out, chosen, patients, seed, coefficients)
-    outcomes = run_all(render, image_sets, jobs=jobs, label="simulate")
-    failed = [item.source_id for item, outcome in zip(image_sets, outcomes, strict=True) if outcome.result is None]
+    plan = plan_cohort(out, chosen, patients, seed, scenario, export)
+    outcomes = run_all(render, plan.image_sets, jobs=jobs, label="simulate")
+    failed = [item for item, outcome in zip(plan.image_sets, outcomes, strict=True) if outcome.result is None]
     if failed:
+        reason = next(outcome.failure for outcome in outcomes if outcome.result is None)
         raise DataError(
-            f"found {len(failed)} of {len(image_sets)} image sets not rendered (first: {failed[0]}), expected all; "
-            "check memory and disk and give the same command again"
+            f"found {len(failed)} of {len(outcomes)} image sets not rendered (first: {failed[0].image_id}: {reason}), "
+            "expected all; check memory and disk and give the same command again"
         )
-    sizes = [outcome.result for outcome in outcomes if outcome.result is not None]
-    write_text(out / MANIFEST_FILE, _manifest(table, image_sets, sizes).to_csv(index=False, lineterminator="\n"))
-    _write_truth(out / TRUTH_FILE, table, chosen, cohort)
-    write_json(out / COHORT_FILE, cohort)
-    (out / STARTED_FILE).unlink()
+    rendered = [outcome.result for outcome in outcomes if outcome.result is not None]
+    manifest = manifest_table(plan.patients, plan.image_sets, rendered)
+    write_text(out / MANIFEST_FILE, manifest.to_csv(index=False, lineterminator="\n"))
+    config = {**cohort, "centres": [asdict(centre) for centre in chosen]}
+    _write_truth(out / TRUTH_FILE, plan.patients[list(TRUTH_COLUMNS)], config)
+    _write_truth(out / TRUTH_IMAGES_FILE, truth_of_images(plan.image_sets, rendered), config)
+    truth = {name: file_hash(out / name) for name in (TRUTH_FILE, TRUTH_IMAGES_FILE)}
+    write_json(out / COHORT_FILE, {**cohort, "truth": truth})
+    (out / STARTED_FILE).unlink(missing_ok=True)
     return out
 
 
-def render(item: ImageSet) -> float:
-    """Write one patient's images unless they are there; returns the longest diameter of the reader's mask in mm."""
-    paths = {kind: item.out / item.file(kind) for kind in item.kinds}
-    if not all(_is_readable(path) for path in paths.values()):
-        shape = (item.centre.rows, item.centre.cols)
-        phantom = build_phantom(item.latents, shape, item.spacing, item.random("tissue"))
-        write_png(paths["bmode"], acquire_bmode(phantom, item.centre, item.random("bmode")))
-        if item.has_elasto:
-            stiffness = acquire_elastography(phantom, item.centre, item.random("swe"))
-            write_png(paths["swe"], stiffness_to_png(stiffness))
-        write_png(paths["mask"], mask_to_png(draw_contour(phantom, item.centre, item.random("reader"))))
-    return measure(LesionMask(read_mask(paths["mask"]), item.spacing)).longest_diameter_mm
+def renderer_state(centres: Sequence[Centre]) -> str:
+    """Changes with whatever decides the pixels: the generator's code, the centres' numbers, the libraries beneath."""
+    sources = {path.name: file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
+    libraries = {name: version(name) for name in ("numpy", "scipy", "opencv-python-headless")}
+    return data_hash([sources, [asdict(centre) for centre in centres], libraries])[:SHORT]
 
 
-def _is_readable(path: Path) -> bool:
-    try:
-        read_png(path, ExclusionCode.IMAGE_MISSING, ExclusionCode.IMAGE_UNREADABLE)
-    except CaseError:
-        return False
-    return True
+def manifest_table(
+    patients: pd.DataFrame, image_sets: Sequence[ImageSet], rendered: Sequence[Rendered]
+) -> pd.DataFrame:
+    """``manifest.csv`` in the documented format, one row per image set, every cell a string.
+
+    ``tumour_size_mm`` is what the first reader measured: the longest diameter over all views and lesions of the axilla.
+    """
+    sizes: dict[str, float] = {}
+    for item, result in zip(image_sets, rendered, strict=True):
+        sizes[item.patient_id] = max(sizes.get(item.patient_id, 0.0), result.size_mm)
+    known = patients.set_index("patient_id")[list(PATIENT_COLUMNS)]
+    clinic = {name: dict(zip(known.index, map(_cell, known[name]), strict=True)) for name in PATIENT_COLUMNS}
+    rows = []
+    for item, result in zip(image_sets, rendered, strict=True):
+        row = {
+            "centre_id": item.centre.centre_id,
+            # Whoever reads the manifest puts the centre in front again.
+            "patient_id": item.patient_id.removeprefix(f"{item.centre.centre_id}-"),
+            "side": item.side,
+            "site": str(Site.TUMOUR),
+            "lesion_id": item.lesion_id,
+            "image_id": item.image_id,
+            "vendor": item.centre.vendor,
+            "device": item.centre.device,
+            "view": item.view,
+            "tumour_size_mm": f"{sizes[item.patient_id]:.2f}",
+            **{name: clinic[name][item.patient_id] for name in PATIENT_COLUMNS},
+            **result.cells,
+        }
+        rows.append({name: row.pop(name, "") for name in MANIFEST_COLUMNS})
+        if row:
+            raise ValueError(f"cells without a column of the manifest: {sorted(row)}")
+    return pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
+
+
+def truth_of_images(image_sets: Sequence[ImageSet], rendered: Sequence[Rendered]) -> pd.DataFrame:
+    """One row per image set: whose it is, the lesion's true latents, and ``measured.*`` as its images show them."""
+    return pd.DataFrame(
+        [
+            {
+                "centre_id": item.centre.centre_id,
+                "patient_id": item.patient_id,
+                "side": item.side,
+                "lesion_id": item.lesion_id,
+                "view": item.view,
+                "source_id": item.source_id,
+                **item.latents,
+                **{MEASURED_PREFIX + name: result.measured[name] for name in LATENTS},
+            }
+            for item, result in zip(image_sets, rendered, strict=True)
+        ]
+    )
 
 
 def _claim(out: Path, cohort: dict[str, Any]) -> None:
@@ -245,58 +263,38 @@ def _claim(out: Path, cohort: dict[str, Any]) -> None:
     held = next((out / name for name in (COHORT_FILE, STARTED_FILE) if (out / name).exists()), None)
     if held is not None:
         found = read_json(held)
-        differing = [key for key in cohort if not isinstance(found, dict) or found.get(key) != cohort[key]]
+        plain = _plain(cohort)
+        differing = [key for key in plain if not isinstance(found, dict) or found.get(key) != plain[key]]
         if differing:
             key = differing[0]
-            other = found.get(key) if isinstance(found, dict) else found
             raise DataError(
-                f"found another simulated cohort in {out} ({key} = {other}), expected {key} = {cohort[key]}; "
+                f"found another simulated cohort in {out} ({_difference(key, found, plain)}; "
                 "choose another folder, or give the arguments it was made with"
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.is_file():
+        raise DataError(f"found the file {out}, expected a folder; choose another name")
+    elif out.exists() and any(out.iterdir()):
         raise DataError(f"found {out} is not an empty folder, expected a new one; choose another folder")
     write_json(out / STARTED_FILE, cohort)
     # Until every image has been seen to be there, the folder counts as unfinished.
     (out / COHORT_FILE).unlink(missing_ok=True)
 
 
-def _plan(
-    out: Path, centres: Sequence[Centre], patients: int, seed: int, coefficients: Coefficients
-) -> tuple[pd.DataFrame, list[ImageSet]]:
-    tables, image_sets = [], []
-    for number, centre in enumerate(centres):
-        share = patients // len(centres) + (number < patients % len(centres))
-        table = draw_cohort(centre, share, seed, coefficients)
-        tables.append(table)
-        for patient, has_elasto, *values in table[["patient_id", "has_elasto", *LATENTS]].itertuples(index=False):
-            latents = dict(zip(LATENTS, map(float, values), strict=True))
-            image_sets.append(ImageSet(out, centre, f"{patient}-1", seed, bool(has_elasto), latents))
-    return pd.concat(tables, ignore_index=True), image_sets
+def _difference(key: str, found: Any, expected: dict[str, Any]) -> str:
+    """Both values of a key; of a scenario its name, or that its coefficients differ."""
+    old, new = found.get(key) if isinstance(found, dict) else found, expected[key]
+    if key == "scenario" and isinstance(old, dict):
+        if old.get("name") == new["name"]:
+            return f"another scenario of the name {new['name']}), expected the same coefficients"
+        old, new = old.get("name"), new["name"]
+    return f"{key} = {old}), expected {key} = {new}"
 
 
-def _manifest(table: pd.DataFrame, image_sets: Sequence[ImageSet], sizes: Sequence[float]) -> pd.DataFrame:
-    acquisition = pd.DataFrame(
-        [
-            {
-                "lesion_id": "1",
-                "source_id": item.source_id,
-                "site": str(Site.TUMOUR),
-                "bmode_file": item.file("bmode"),
-                "elasto_file": item.file("swe") if item.has_elasto else None,
-                "mask_file": item.file("mask"),
-                "row_mm": f"{item.spacing.row_mm:.6f}",
-                "col_mm": f"{item.spacing.col_mm:.6f}",
-                "vendor": item.centre.vendor,
-                "device": item.centre.device,
-                "elasto_kind": str(ElastographyKind.SWE) if item.has_elasto else None,
-                "elasto_unit": "kPa" if item.has_elasto else None,
-                "tumour_size_mm": f"{size:.2f}",
-            }
-            for item, size in zip(image_sets, sizes, strict=True)
-        ]
-    )
-    everything = pd.concat([table, acquisition], axis=1)
-    return pd.DataFrame({name: [_cell(value) for value in everything[name]] for name in MANIFEST_COLUMNS})
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: tuples are lists."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _cell(value: Any) -> str:
@@ -307,20 +305,10 @@ def _cell(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _write_truth(path: Path, table: pd.DataFrame, centres: Sequence[Centre], cohort: dict[str, Any]) -> None:
-    truth = table[list(TRUTH_COLUMNS)]
+def _write_truth(path: Path, truth: pd.DataFrame, config: dict[str, Any]) -> None:
     write_atomic(path, lambda target: truth.to_parquet(target, index=False))
-    provenance = Provenance(
-        command="usdlr simulate",
-        config={**cohort, "centres": [asdict(centre) for centre in centres]},
-        seed=cohort["seed"],
-    )
+    provenance = Provenance(command="usdlr simulate", config=config, seed=config["seed"])
     write_json(
         provenance_path(path),
-        {
-            "table": "truth",
-            "rows": len(truth),
-            "content_hash": table_hash(truth),
-            **provenance.as_dict(),
-        },
+        {"table": path.stem, "rows": len(truth), "content_hash": table_hash(truth), **provenance.as_dict()},
     )
