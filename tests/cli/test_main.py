@@ -109,8 +109,8 @@ def test_broken_yaml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_duplicate_ids_are_refused(own_cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit(own_cohort, lambda table: pd.concat([table, table.iloc[[3]]]))
-    line = refused(capsys, "run", *tiny_words(own_cohort, tmp_path / "out"))
-    assert "expected each id once" in line
+    assert main(["run", *tiny_words(own_cohort, tmp_path / "out")]) == 2
+    assert "found the image_id and lesion_id of row 5, expected each pair in one row" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -121,7 +121,7 @@ def test_duplicate_ids_are_refused(own_cohort: Path, tmp_path: Path, capsys: pyt
         ("image_missing", lambda at, row: (at / row["bmode_file"]).unlink()),
         ("mask_size_mismatch", lambda at, row: write_png(at / row["mask_file"], np.full((9, 9), 255, np.uint8))),
         ("mask_empty", empty_mask),
-        ("spacing_missing", lambda at, row: edit(at, lambda table: table.assign(row_mm=""))),
+        ("spacing_missing", lambda at, row: edit(at, lambda table: table.assign(row_mm="", col_mm=""))),
         ("spacing_absurd", lambda at, row: edit(at, lambda table: table.assign(row_mm="0.001", col_mm="0.001"))),
         ("spacing_absurd", lambda at, row: edit(at, lambda table: table.assign(row_mm="2", col_mm="2"))),
     ],
@@ -158,20 +158,23 @@ def test_bad_input_alone_is_refused_and_among_good_cases_excluded(
     # A missing spacing is a state of the case: only what needs millimetres refuses it.
     if code == "spacing_missing" and excluded.empty:
         kept = tables.CASES.read(tmp_path / "some" / "cases.parquet")
-        assert kept.loc[kept["patient_id"] == bad["patient_id"], "spacing_source"].item() == "none"
+        assert kept.loc[kept["image_id"].str.startswith(bad["image_id"]), "spacing_source"].item() == "none"
     else:
         assert list(excluded["code"]) == [code]
-        assert list(excluded["source_id"]) == [bad["source_id"]]
+        assert list(excluded["source_id"]) == [bad["image_id"]]
         assert len(tables.CASES.read(tmp_path / "some" / "cases.parquet")) == 5
 
 
 def test_run_goes_on_without_the_bad_case(own_cohort: Path, tmp_path: Path) -> None:
-    row = pd.read_csv(own_cohort / "manifest.csv").iloc[5]
+    manifest = pd.read_csv(own_cohort / "manifest.csv", dtype="str")
+    row = manifest.drop_duplicates(["centre_id", "patient_id"], keep=False).iloc[5]  # a patient of one image
     (own_cohort / row["bmode_file"]).write_bytes(b"")
     assert main(["run", *tiny_words(own_cohort, tmp_path / "out", "--fit.epochs", "1")]) == 0
     excluded = tables.EXCLUSIONS.read(tmp_path / "out" / "exclusions.csv").set_index("source_id")
-    assert excluded.loc[row["source_id"], "code"] == "image_unreadable"
-    assert row["patient_id"] not in set(tables.DECISIONS.read(tmp_path / "out" / "decisions.parquet")["patient_id"])
+    assert excluded.loc[row["image_id"], "code"] == "image_unreadable"
+    patient = f"{row['centre_id']}-{row['patient_id']}"
+    assert patient in set(excluded["patient_id"])
+    assert patient not in set(tables.DECISIONS.read(tmp_path / "out" / "decisions.parquet")["patient_id"])
 
 
 def test_no_positive_case_in_a_fold(own_cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from usdlr.core import tables
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.types import Stage
-from usdlr.experiment.cohort import axilla_labels, image_labels, select_cohort, stage_labels
+from usdlr.experiment.cohort import axilla_labels, image_labels, is_simulated, select_cohort, stage_labels
 from usdlr.experiment.config import DataSettings, EndpointSettings
 
 DATA = DataSettings(centre="simulated")
@@ -100,3 +100,16 @@ def test_case_without_spacing_is_excluded_before_any_work() -> None:
     kept, excluded = select_cohort(cases({"sln_positive": True}, {"sln_positive": True, "row_mm": None}), DATA)
     assert list(kept["patient_id"]) == ["p0"]
     assert list(excluded["code"]) == ["spacing_missing"]
+
+
+@pytest.mark.parametrize(
+    ("adapter", "centre", "expected"),
+    [
+        ("simulated", "north", True),
+        ("manifest", "simulated-north", True),  # the same folder, read as anybody's
+        ("manifest", "north", False),
+        ("breast_lesions_usg", "simulation-hospital", False),
+    ],
+)
+def test_simulated_patients_are_told_by_adapter_or_centre(adapter: str, centre: str, expected: bool) -> None:
+    assert is_simulated(cases({"centre_id": centre}), DataSettings(centre=adapter)) is expected

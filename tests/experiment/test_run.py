@@ -16,8 +16,9 @@ from sklearn.metrics import roc_auc_score
 
 from tests.tiny import tiny_config
 from usdlr.core import tables
-from usdlr.core.errors import ConfigError, LeakError
-from usdlr.core.hashing import table_hash
+from usdlr.core.errors import ConfigError, DataError, LeakError
+from usdlr.core.files import read_json, write_json
+from usdlr.core.hashing import file_hash, table_hash
 from usdlr.core.journal import Journal
 from usdlr.core.types import ContractStatus, RiskGroup
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE
@@ -64,11 +65,13 @@ def test_every_axilla_is_tested_once_per_stage_and_in_one_split_per_fold(run_fol
 
 
 def test_nobody_is_lost_between_source_and_cohort(run_folder: Path, cohort: Path) -> None:
-    manifest = pd.read_csv(cohort / "manifest.csv")
+    manifest = pd.read_csv(cohort / "manifest.csv", dtype="str")
     cases = tables.CASES.read(run_folder / "cases.parquet")
     exclusions = tables.EXCLUSIONS.read(run_folder / "exclusions.csv")
     assert len(cases) + len(exclusions) == len(manifest)
-    assert set(cases["patient_id"]) | set(exclusions["patient_id"]) == set(manifest["patient_id"])
+    assert set(cases["patient_id"]) | set(exclusions["patient_id"]) == set(
+        manifest["centre_id"] + "-" + manifest["patient_id"]
+    )
 
 
 def test_contributions_add_up_to_the_logit(run_folder: Path) -> None:
@@ -96,11 +99,12 @@ def test_metrics_agree_with_scikit_learn_on_the_written_tables(run_folder: Path)
     metrics = json.loads((run_folder / "metrics.json").read_text())
     cases = tables.CASES.read(run_folder / "cases.parquet")
     test = tables.PREDICTIONS.read(run_folder / "predictions.parquet").query("split == 'test' and stage == 'sln'")
-    joined = test.merge(cases[["patient_id", "side", "sln_positive"]], on=["patient_id", "side"])
+    outcomes = cases.drop_duplicates(["patient_id", "side"])[["patient_id", "side", "sln_positive", "nsln_positive"]]
+    joined = test.merge(outcomes, on=["patient_id", "side"], validate="one_to_one")
     auc = roc_auc_score(joined["sln_positive"].astype(int), joined["probability"])
     assert metrics["stages"]["sln"]["auc"]["value"] == pytest.approx(auc)
     decisions = tables.DECISIONS.read(run_folder / "decisions.parquet")
-    truth = decisions.merge(cases[["patient_id", "side", "sln_positive", "nsln_positive"]], on=["patient_id", "side"])
+    truth = decisions.merge(outcomes, on=["patient_id", "side"], validate="one_to_one")
     positive = truth[truth["sln_positive"].fillna(False).astype(bool)]
     missed = int((positive["risk_group"] == str(RiskGroup.LR_SLN)).sum())
     assert metrics["cascade"]["fnr_sln"]["events"] == missed
@@ -116,12 +120,83 @@ def test_metrics_agree_with_scikit_learn_on_the_written_tables(run_folder: Path)
     assert {"alpha", "delta", "status", "required_positives"} <= set(metrics["cascade"]["contract"])
 
 
+def test_oracle_and_limit_stand_beside_the_model(run_folder: Path, cohort: Path) -> None:
+    metrics = json.loads((run_folder / "metrics.json").read_text())
+    cases = tables.CASES.read(run_folder / "cases.parquet").drop_duplicates(["patient_id", "side"])
+    truth = pd.read_parquet(cohort / "truth.parquet")[["patient_id", "side", "p_sln", "p_nsln"]]
+    joined = cases.merge(truth, on=["patient_id", "side"], validate="one_to_one")
+    positive = joined[joined["sln_positive"].astype(bool) & joined["nsln_positive"].notna()]
+    for stage, rows in (("sln", joined), ("nsln", positive)):
+        oracle = metrics["oracle"]["stages"][stage]["auc"]
+        expected = roc_auc_score(rows[f"{stage}_positive"].astype(int), rows[f"p_{stage}"])
+        assert oracle["value"] == pytest.approx(expected)
+        model, limit = metrics["stages"][stage]["auc"], metrics["limit"]["stages"][stage]["auc"]
+        assert oracle["n"] == limit["n"] == model["n"] == len(rows)
+        share = metrics["stages"][stage]["share_of_limit"]
+        if share["value"] is not None:
+            assert share["value"] == pytest.approx((model["value"] - 0.5) / (limit["value"] - 0.5))
+    assert metrics["oracle"]["auc"] == metrics["oracle"]["stages"]["sln"]["auc"]
+    assert metrics["limit"]["auc"] == metrics["limit"]["stages"]["sln"]["auc"]
+    # Ninety patients: enough to see that measured latents tell far more than nothing.
+    assert metrics["limit"]["auc"]["value"] > 0.65
+    page = (run_folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("Limit: the true form, measured on these images") >= 2
+
+
+def test_run_prints_how_near_it_comes(run_copy: Path, cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_experiment(tiny_config(cohort), run_copy)
+    said = capsys.readouterr().err.splitlines()
+    auc = json.loads((run_copy / "metrics.json").read_text())["stages"]["sln"]["auc"]
+    assert said[-3].startswith(f"SLN: AUC {auc['value']:.2f} ({auc['low']:.2f}-{auc['high']:.2f}) of a limit of 0.")
+    assert said[-2].startswith("NSLN: AUC ")
+    assert all(line.endswith("; simulated") for line in said[-3:-1])
+
+
+def test_other_truth_repeats_the_results_alone(
+    run_copy: Path, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = json.loads((run_copy / "metrics.json").read_text())
+    fits = {path: path.stat().st_mtime_ns for path in (run_copy / "work" / "fits").rglob("images.parquet")}
+    changed = Path(shutil.copytree(cohort, tmp_path / "changed"))
+    truth = pd.read_parquet(changed / "truth.parquet")
+    truth.assign(p_sln=1 - truth["p_sln"]).to_parquet(changed / "truth.parquet")
+    stated = read_json(changed / "cohort.json")
+    stated["truth"]["truth.parquet"] = file_hash(changed / "truth.parquet")
+    write_json(changed / "cohort.json", stated)
+    run_experiment(tiny_config(changed), run_copy)
+    after = json.loads((run_copy / "metrics.json").read_text())
+    assert after["oracle"]["auc"]["value"] == pytest.approx(1 - before["oracle"]["auc"]["value"])
+    assert {key: after[key] for key in before if key != "oracle"} == {k: v for k, v in before.items() if k != "oracle"}
+    # Without a truth, a run is as on real patients.
+    (changed / "truth.parquet").unlink()
+    capsys.readouterr()
+    run_experiment(tiny_config(changed), run_copy)
+    plain = json.loads((run_copy / "metrics.json").read_text())
+    assert not {"oracle", "limit"} & set(plain)
+    assert "share_of_limit" not in plain["stages"]["sln"]
+    assert plain["stages"]["sln"]["auc"] == before["stages"]["sln"]["auc"]
+    said = capsys.readouterr().err
+    assert "neither oracle nor limit" in said
+    assert "of a limit of" not in said
+    assert "(the limit)" not in (run_copy / "report.html").read_text(encoding="utf-8")
+    assert {path: path.stat().st_mtime_ns for path in fits} == fits
+
+
+def test_half_a_truth_is_refused_before_any_work(cohort: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(cohort, tmp_path / "changed"))
+    (changed / "truth_images.parquet").unlink()
+    with pytest.raises(DataError, match=r"without truth_images\.parquet"):
+        run_experiment(tiny_config(changed), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_thresholds_of_the_bundle_come_from_its_own_calibration_part(run_folder: Path) -> None:
     bundle = load_bundle(run_folder / "bundle")
     predictions = tables.PREDICTIONS.read(run_folder / "predictions.parquet")
     cases = tables.CASES.read(run_folder / "cases.parquet")
     part = predictions.query("fold == 'bundle' and split == 'calibration' and stage == 'sln'")
-    truth = part.merge(cases[["patient_id", "side", "sln_positive"]], on=["patient_id", "side"])
+    outcomes = cases.drop_duplicates(["patient_id", "side"])[["patient_id", "side", "sln_positive"]]
+    truth = part.merge(outcomes, on=["patient_id", "side"], validate="one_to_one")
     positive = truth[truth["sln_positive"].fillna(False).astype(bool)]
     assert bundle.member.contract.positives["sln"] == len(positive)
     assert bundle.member.contract.status is ContractStatus.NOT_CERTIFIABLE
@@ -132,6 +207,7 @@ def test_report_says_what_it_must(run_folder: Path) -> None:
     page = (run_folder / "report.html").read_text(encoding="utf-8")
     assert NOT_A_MEDICAL_DEVICE in page
     assert "simulated" in page.lower()
+    assert "Scenario default: both stages depend on" in page
     assert "ncertified" in page
     cases = tables.CASES.read(run_folder / "cases.parquet")
     assert not [name for name in cases["patient_id"] if name in page]
@@ -198,14 +274,15 @@ def test_damaged_result_is_made_again(run_copy: Path, run_folder: Path, cohort: 
 
 def test_replaced_source_image_is_noticed(run_copy: Path, cohort: Path, tmp_path: Path) -> None:
     changed = Path(shutil.copytree(cohort, tmp_path / "changed"))
-    first = pd.read_csv(changed / "manifest.csv").iloc[0]
+    first = pd.read_csv(changed / "manifest.csv", dtype="str").iloc[0]
     picture = changed / first["bmode_file"]
     pixels = np.asarray(Image.open(picture))
     Image.fromarray(np.where(pixels < 128, pixels + 1, pixels).astype(np.uint8)).save(picture)
-    before = tables.CASES.read(run_copy / "cases.parquet").set_index("patient_id")["image_id"]
+    before = set(tables.CASES.read(run_copy / "cases.parquet")["image_id"])
     run_experiment(tiny_config(changed), run_copy)
-    after = tables.CASES.read(run_copy / "cases.parquet").set_index("patient_id")["image_id"]
-    assert [name for name in before.index if before[name] != after.get(name)] == [first["patient_id"]]
+    after = set(tables.CASES.read(run_copy / "cases.parquet")["image_id"])
+    assert [name.rsplit("-", 1)[0] for name in before - after] == [first["image_id"]]  # the hash differs, the id not
+    assert [name.rsplit("-", 1)[0] for name in after - before] == [first["image_id"]]
 
 
 def test_other_configuration_in_the_same_folder_is_refused(run_copy: Path, cohort: Path) -> None:
@@ -301,3 +378,18 @@ def test_checkpoint_of_other_patients_is_not_continued(
     whole.to_csv(fewer / "manifest.csv", index=False)
     run_experiment(tiny_config(fewer), tmp_path / "run")
     assert hashes(tmp_path / "run") == hashes(run_folder)
+
+
+def test_every_row_of_every_table_carries_the_word_simulated(run_folder: Path) -> None:
+    found = {}
+    for path in sorted([*run_folder.glob("*.parquet"), *run_folder.glob("*.csv")]):
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        ids = [name for name in ("patient_id", "image_id", "centre_id", "source_id") if name in table]
+        found[path.name] = table[ids].astype(str).apply(lambda c: c.str.startswith("simulated-")).any(axis=1).all()
+    assert set(found) >= {
+        "cases.parquet", "features.parquet", "predictions.parquet", "decisions.parquet", "splits.csv", "exclusions.csv",
+    }  # fmt: skip
+    assert all(found.values()), found
+    assert json.loads((run_folder / "metrics.json").read_text())["simulated"] is True
+    card = json.loads((run_folder / "bundle" / "bundle.json").read_text())
+    assert card["card"]["simulated"] is True

@@ -244,6 +244,42 @@ def with_metrics() -> Callable[[StudyInputs, dict[str, Any]], StudyInputs]:
     return lambda inputs, metrics: replace(inputs, metrics=metrics)
 
 
+def add_ceilings(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The metrics of a simulated study with limit and oracle, and a limit at the NSLN stage too low to be shared."""
+
+    def estimate(value: float | None, low: float | None, high: float | None, n: int, method: str) -> dict[str, Any]:
+        return {"value": value, "low": low, "high": high, "n": n, "method": method}
+
+    n = {stage: metrics["stages"][stage]["auc"]["n"] for stage in ("sln", "nsln")}
+    best: dict[str, Any] = {
+        name: {
+            stage: {
+                "auc": estimate(value, low, high, n[stage], "pooled over folds: AUC"),
+                "auc_mean_over_folds": estimate(value, low - 0.01, high + 0.01, n[stage], "mean of folds"),
+            }
+            for stage, (value, low, high) in stages.items()
+        }
+        for name, stages in {
+            "limit": {"sln": (0.88, 0.84, 0.91), "nsln": (0.86, 0.80, 0.91)},
+            "oracle": {"sln": (0.93, 0.90, 0.96), "nsln": (0.92, 0.87, 0.96)},
+        }.items()
+    }
+    shares = {
+        "sln": estimate(0.86, 0.71, 0.98, n["sln"], "paired bootstrap"),
+        "nsln": estimate(None, None, None, n["nsln"], "undefined: the limit is 0.505, too near to 0.5 to be shared"),
+    }
+    return {
+        **metrics,
+        "stages": {stage: {**part, "share_of_limit": shares[stage]} for stage, part in metrics["stages"].items()},
+        **{name: {"auc": stages["sln"]["auc"], "stages": stages} for name, stages in best.items()},
+    }
+
+
+@pytest.fixture(scope="session")
+def with_ceilings() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return add_ceilings
+
+
 @pytest.fixture(scope="session")
 def disc() -> Callable[..., dict[str, Any]]:
     return phantom

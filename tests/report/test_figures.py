@@ -17,6 +17,7 @@ from usdlr.report.style import BASELINE_SERIES, Drawing, baseline_series, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 With = Callable[[StudyInputs, dict[str, Any]], StudyInputs]
+Ceilings = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def texts(drawing: Drawing) -> list[str]:
@@ -153,12 +154,18 @@ def test_one_class_baselines_and_empty_tables_are_left_out(certified: StudyInput
     assert not any(text.startswith("Tumour size alone") for text in shown)
 
 
-def test_oracle_and_limit_stand_in_the_forest_of_a_simulation(certified: StudyInputs, with_metrics: With) -> None:
-    auc = {"value": 0.93, "low": 0.9, "high": 0.96, "n": 251, "method": "AUC"}
-    inputs = with_metrics(certified, {**certified.metrics, "oracle": {"auc": auc}, "limit": {"auc": auc}})
-    shown = texts(draw_all(inputs)["auc"])
-    assert "Oracle (truth known)" in shown
-    assert "Limit of the images" in shown
+def test_oracle_and_limit_stand_in_the_forest_of_a_simulation(
+    certified: StudyInputs, with_metrics: With, with_ceilings: Ceilings
+) -> None:
+    plain = texts(draw_all(certified)["auc"])
+    assert not any("Oracle" in text or "Limit" in text for text in plain)
+    drawing = draw_all(with_metrics(certified, with_ceilings(dict(certified.metrics))))["auc"]
+    shown = " ".join(texts(drawing))
+    for values in ("0.88 (0.84–0.91)", "0.86 (0.80–0.91)", "0.93 (0.90–0.96)", "0.92 (0.87–0.96)"):
+        assert values in shown, values  # limit and oracle, both stages
+    assert "Limit: the true form, measured on these images" in shown
+    assert "Oracle: best possible with the truth known" in shown
+    assert "no test can do better" in drawing.caption
 
 
 def test_no_exclusions_and_long_centre_names(certified: StudyInputs, with_metrics: With) -> None:

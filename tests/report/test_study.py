@@ -24,6 +24,7 @@ from usdlr.report.sentences import contract_statement, summary, uncertified_fold
 from usdlr.report.study import write_report
 
 With = Callable[[StudyInputs, dict[str, Any]], StudyInputs]
+Ceilings = Callable[[dict[str, Any]], dict[str, Any]]
 VOID = {"meta", "img", "br", "hr", "link", "input", "col"}
 PROSE = {"p", "figcaption", "caption", "h1", "h2", "h3", "dd", "dt", "span"}
 
@@ -327,11 +328,29 @@ def test_only_test_rows_with_known_status_are_drawn(certified: StudyInputs) -> N
     assert set(np.unique(rows["truth"])) == {0.0, 1.0}
 
 
-def test_oracle_and_limit_stand_in_the_table_of_a_simulation(certified: StudyInputs, with_metrics: With) -> None:
-    auc = {"value": 0.931, "low": 0.9, "high": 0.96, "n": 251, "method": "AUC of the latent risk"}
-    text = words(page_of(with_metrics(certified, {**certified.metrics, "oracle": {"auc": auc}})))
-    assert "Oracle (truth known) 0.93 (0.90–0.96)" in text
-    assert "AUC of the latent risk" in text
+def test_oracle_and_limit_stand_in_the_tables_of_a_simulation(
+    certified: StudyInputs, with_metrics: With, with_ceilings: Ceilings
+) -> None:
+    text = words(page_of(with_metrics(certified, with_ceilings(dict(certified.metrics)))))
+    n = int(((certified.labels["sln"] == 1) & certified.labels["nsln"].notna()).sum())
+    for row in (
+        "Limit: the true form, measured on these images 0.88 (0.84–0.91) 0.88 (0.83–0.92) – 251",
+        "Oracle: best possible with the truth known 0.93 (0.90–0.96) 0.93 (0.89–0.97) – 251",
+        f"Limit: the true form, measured on these images 0.86 (0.80–0.91) 0.86 (0.79–0.92) – {n}",
+        f"Oracle: best possible with the truth known 0.92 (0.87–0.96) 0.92 (0.86–0.97) – {n}",
+    ):
+        assert row in text, row
+    assert "The model's share of the way from chance (0.5) to the limit: 0.86 (0.71–0.98); paired bootstrap." in text
+    assert "not estimable (the limit is 0.505, too near to 0.5 to be shared)." in text
+    summed = summary(with_metrics(certified, with_ceilings(dict(certified.metrics))))
+    assert "reaches an area of 0.88 (0.84–0.91) (the limit), the truth itself 0.93 (0.90–0.96)" in summed
+    assert "the model goes 0.86 (0.71–0.98) of the way from chance to that limit" in summed
+
+
+def test_real_patients_have_neither_oracle_nor_limit(certified: StudyInputs) -> None:
+    text = words(page_of(certified))
+    assert "Oracle" not in text
+    assert "best possible" not in text
 
 
 def test_every_field_of_the_page_is_documented_and_shown() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ def file_hash(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def files_state(files: Iterable[Path]) -> str:
+    """Changes when one of the files is replaced: a hash of names, sizes and times, quick where content is hashed later.
+
+    A file that is not there does not count.
+    """
+    stats = [(path.name, path.stat()) for path in files if path.is_file()]
+    return data_hash([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
 def bytes_hash(*parts: bytes) -> str:

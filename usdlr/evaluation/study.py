@@ -15,6 +15,7 @@ from usdlr.core.types import Split, Stage
 from usdlr.evaluation import calibration, metrics
 from usdlr.evaluation.alignment import by_axilla, endpoint_counts, label_table, same_axillae
 from usdlr.evaluation.cascade import cascade_rates
+from usdlr.evaluation.ceiling import LIMIT, CeilingScores, ceiling_estimates, shares_of_limit
 from usdlr.evaluation.intervals import Estimate
 
 HEADER: tuple[str, ...] = ("experiment", "question", "simulated", "proxies", "endpoints")
@@ -50,6 +51,7 @@ def study_metrics(
     baselines: dict[str, BaselineScores],
     header: dict[str, Any],
     cohort: dict[str, Any],
+    ceilings: Mapping[str, CeilingScores] | None = None,
 ) -> dict[str, Any]:
     """The content of ``metrics.json``.
 
@@ -71,6 +73,8 @@ def study_metrics(
         ``experiment question simulated proxies endpoints``.
     cohort : dict
         Counts for readers; the endpoint counts are made here from ``labels``.
+    ceilings : mapping of str to CeilingScores, optional
+        Of a simulated cohort: the ``oracle`` and the ``limit``.
 
     Returns
     -------
@@ -91,15 +95,21 @@ def study_metrics(
     test = _test_rows(predictions)
     tested = {stage: _stage_rows(test, stage, truth) for stage in Stage}
     decided = _checked_decisions(decisions, tested, fold_contracts)
+    status = {stage: _stage_labels(truth, stage) for stage in Stage}
+    stages = {str(stage): _stage(tested[stage], decided[f"t_{stage}"], status[stage]) for stage in Stage}
+    known = dict(ceilings or {})
+    if LIMIT in known:
+        for name, share in shares_of_limit(known[LIMIT], tested, status).items():
+            stages[name]["share_of_limit"] = share
+    best = {name: ceiling_estimates(name, scores, tested, status) for name, scores in known.items()}
     return {
         **header,
         "cohort": _checked_cohort(cohort, labels, truth),
-        "stages": {
-            str(stage): _stage(tested[stage], decided[f"t_{stage}"], _stage_labels(truth, stage)) for stage in Stage
-        },
+        "stages": stages,
         "cascade": {**cascade_rates(decisions, labels), "contract": contract, "folds": fold_contracts},
         "baselines": {name: _baseline(name, scores, tested, truth) for name, scores in baselines.items()},
         "references": dict(REFERENCES),
+        **{name: {"auc": parts[str(Stage.SLN)]["auc"], "stages": parts} for name, parts in best.items()},
     }
 
 

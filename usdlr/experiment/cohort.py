@@ -12,9 +12,14 @@ from usdlr.core.types import ExclusionCode, Site, Stage
 from usdlr.experiment.config import DataSettings
 from usdlr.inference.pooling import AXILLA
 from usdlr.inference.predictor import NOT_TUMOUR, exclusion_table
+from usdlr.ingest.adapter import adapter_named
+from usdlr.ingest.centres import load_all
 from usdlr.ingest.duplicates import require_disjoint_pictures, same_picture
 from usdlr.ingest.split_schemes import from_table
 from usdlr.ingest.splits import SplitSettings, make_splits
+from usdlr.simulate.centres import SIMULATED_PREFIX
+
+load_all()
 
 
 def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -122,6 +127,12 @@ def cohort_splits(
     splits = make_splits(axilla_labels(cases, data), settings, seed, fixed=fixed)
     require_disjoint_pictures(splits, cases, prints, same_picture(cases, root))
     return splits
+
+
+def is_simulated(cases: pd.DataFrame, data: DataSettings) -> bool:
+    """Whether any patient is simulated: the adapter says so, or the centre's name, by whatever adapter it came."""
+    named = cases["centre_id"].astype("str").str.startswith(SIMULATED_PREFIX)
+    return adapter_named(data.centre).simulated or bool(named.any())
 
 
 def quality_counts(cases: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -15,14 +15,13 @@ from usdlr.decision.cascade import decide
 from usdlr.decision.contract import Contract
 from usdlr.decision.thresholds import build_path, fit_contract
 from usdlr.decision.wording import decision_note
-from usdlr.experiment.cohort import stage_labels
+from usdlr.experiment.cohort import is_simulated, stage_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
 from usdlr.inference.bundle import CONTRACT, USED, image_key
 from usdlr.inference.pooling import AXILLA, calibrated_rows, pool_axillae
 from usdlr.inference.predictor import cascade_scores
 from usdlr.inference.stage import load_stage, save_calibrator
-from usdlr.ingest.adapter import adapter_named
 from usdlr.ingest.splits import BUNDLE_FOLD
 
 
@@ -60,7 +59,7 @@ def decide_all(
     """
     predictions, decisions, contracts = [], [], {}
     note = decision_note(
-        simulated=adapter_named(config.data.centre).simulated,
+        simulated=is_simulated(cases, config.data),
         proxy=any(config.data.endpoint(stage).proxy for stage in Stage),
     )
     for fold, part in splits.groupby("fold", sort=False):

@@ -75,6 +75,11 @@ class Layout:
         return self.out / "work" / "baselines.parquet"
 
     @property
+    def ceilings(self) -> Path:
+        """Scores of the oracle and the limit; only of a simulated cohort."""
+        return self.out / "work" / "ceilings.parquet"
+
+    @property
     def predictions(self) -> Path:
         """Predictions of every member for every axilla."""
         return self.out / "predictions.parquet"

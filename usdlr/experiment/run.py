@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,22 @@ from usdlr.baselines.pipelines import baseline_named
 from usdlr.core import tables
 from usdlr.core.errors import ConfigError, DataError, InputError
 from usdlr.core.files import read_json, write_atomic, write_json, write_text
-from usdlr.core.hashing import data_hash, file_hash
+from usdlr.core.hashing import file_hash, files_state
 from usdlr.core.journal import Journal
 from usdlr.core.pool import run_all
 from usdlr.core.progress import say
 from usdlr.core.provenance import Provenance, package_versions
 from usdlr.core.types import Split, Stage
 from usdlr.data.samples import SampleStore
-from usdlr.evaluation.study import BaselineScores, study_metrics
 from usdlr.experiment.baselines import BaselineJob, run_baselines
-from usdlr.experiment.cohort import axilla_labels, cohort_splits, quality_counts, select_cohort
+from usdlr.experiment.cohort import axilla_labels, cohort_splits, select_cohort
 from usdlr.experiment.config import ExperimentConfig, flat
-from usdlr.experiment.decide import Decided, decide_all
+from usdlr.experiment.decide import decide_all
 from usdlr.experiment.fit import FitJob, run_fit
 from usdlr.experiment.gallery import gallery_cases
 from usdlr.experiment.layout import Layout
+from usdlr.experiment.results import run_metrics
+from usdlr.experiment.truth import ceiling_lines, run_ceilings, run_scenario, run_truth
 from usdlr.inference.bundle import write_bundle
 from usdlr.inference.predictor import exclusion_table, failure_reasons
 from usdlr.inference.stage import WEIGHTS
@@ -72,6 +72,20 @@ def run_experiment(config: ExperimentConfig, out: Path) -> Path:
     return _Run(config, Layout(out), Journal(out, package_versions())).everything()
 
 
+def compare_baselines(config: ExperimentConfig, out: Path) -> pd.DataFrame:
+    """Out-of-fold scores of the baselines, without a network; :func:`run_experiment` goes on from there.
+
+    Returns
+    -------
+    DataFrame
+        ``patient_id side stage fold score name``, one row per tested axilla, stage and baseline.
+    """
+    run = _Run(config, Layout(out), Journal(out, package_versions()))
+    run.prepare()
+    run.baselines()
+    return pd.read_parquet(run.layout.baselines)
+
+
 @dataclass
 class _Run:
     config: ExperimentConfig
@@ -81,6 +95,17 @@ class _Run:
     source_state: str = ""
 
     def everything(self) -> Path:
+        self.prepare()
+        self._fits()
+        self.baselines()
+        self._results()
+        for line in ceiling_lines(read_json(self.layout.metrics)):
+            say(line)
+        say(f"report: {self.layout.report}")
+        return self.layout.report
+
+    def prepare(self) -> None:
+        """Every step before the first fit."""
         out = self.layout.out
         existed = out.is_dir()
         fresh = not out.exists() or (existed and not any(out.iterdir()))
@@ -100,11 +125,6 @@ class _Run:
             raise
         self._features()
         self._cohort()
-        self._fits()
-        self._baselines()
-        self._results()
-        say(f"report: {self.layout.report}")
-        return self.layout.report
 
     # Steps, in order. Each `key` holds everything that decides the step's output.
 
@@ -124,8 +144,9 @@ class _Run:
                 )
         build_engine(config.engine, config.radiomics)
         require_backbone(config.model.backbone, config.model.weights_file)
+        run_truth(config.data)
         rows = adapter.rows(source)  # the export's own errors come before anything is written
-        self.source_state = _state([path for row in rows for path in row.paths().values()])
+        self.source_state = files_state([path for row in rows for path in row.paths().values()])
         if out.exists() and not out.is_dir():
             raise ConfigError(f"found the file {out}, expected a folder for the run; choose another --out")
         if self.layout.config.exists():
@@ -257,7 +278,8 @@ class _Run:
                     raise outcome.failure
             inputs += [str((layout.stage(fold, stage) / WEIGHTS).relative_to(layout.out)) for fold in folds]
 
-    def _baselines(self) -> None:
+    def baselines(self) -> None:
+        """Fit and score the plain models."""
         config, layout = self.config, self.layout
 
         def work() -> None:
@@ -285,12 +307,14 @@ class _Run:
         key = [
             self.config.identity(),
             *map(self._hash, ["cases.parquet", "exclusions.csv", "work/baselines.parquet", *fits]),
+            {role: file_hash(path) for role, path in run_truth(self.config.data).items()},
         ]
         if self.journal.is_done("results", key):
             return
         self._write_results()
         outputs = [layout.predictions, layout.decisions, layout.metrics, layout.report, layout.provenance]
         folders = (layout.bundle, layout.out / "figures")
+        outputs += [layout.ceilings] if run_truth(self.config.data) else []
         outputs += [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
         self.journal.mark_done("results", key, outputs)
 
@@ -301,6 +325,7 @@ class _Run:
         labels = axilla_labels(cases, config.data)
         splits = layout.read_splits(cases["patient_id"].unique())
         decided = decide_all(config, layout, cases, labels, splits)
+        ceilings = run_ceilings(config.data, layout, labels, splits)
         # Split by date, the earlier patients are never tested: nobody decides about them.
         labels = labels[labels["patient_id"].isin(splits.loc[splits["split"] == str(Split.TEST), "patient_id"])]
         provenance = self._provenance("run", layout.cases, layout.splits, layout.features)
@@ -308,7 +333,18 @@ class _Run:
         tested = decided.decisions.dropna(subset="risk_group")
         decisions = tables.DECISIONS.write(tested, layout.decisions, provenance)
         exclusions = tables.EXCLUSIONS.read(layout.exclusions)
-        metrics = self._metrics(cases, labels, exclusions, predictions, decisions, decided)
+        metrics = run_metrics(
+            config,
+            layout,
+            cases=cases,
+            labels=labels,
+            exclusions=exclusions,
+            predictions=predictions,
+            decisions=decisions,
+            contracts=decided.contracts,
+            ceilings=ceilings,
+            scenario=run_scenario(config.data),
+        )
         write_json(layout.metrics, metrics)
         write_bundle(
             layout.bundle,
@@ -338,59 +374,9 @@ class _Run:
         )
         write_json(layout.provenance, provenance.as_dict())
 
-    def _metrics(
-        self,
-        cases: pd.DataFrame,
-        labels: pd.DataFrame,
-        exclusions: pd.DataFrame,
-        predictions: pd.DataFrame,
-        decisions: pd.DataFrame,
-        decided: Decided,
-    ) -> dict[str, Any]:
-        config = self.config
-        scores = pd.read_parquet(self.layout.baselines)
-        contracts = {name: contract.to_dict() for name, contract in decided.contracts.items()}
-        return study_metrics(
-            predictions=predictions,
-            decisions=decisions,
-            labels=labels,
-            contract=contracts.pop(BUNDLE_FOLD),
-            fold_contracts=contracts,
-            baselines={
-                name: BaselineScores(baseline_named(name).title, scores[scores["name"] == name].drop(columns="name"))
-                for name in config.baselines
-            },
-            header={
-                "experiment": config.name,
-                "question": config.question,
-                "simulated": adapter_named(config.data.centre).simulated,
-                "proxies": {str(stage): config.data.endpoint(stage).proxy for stage in Stage},
-                "endpoints": {
-                    str(stage): {
-                        "column": config.data.endpoint(stage).column,
-                        "positive": config.data.endpoint(stage).positive,
-                    }
-                    for stage in Stage
-                },
-            },
-            cohort={
-                "centres": sorted(cases["centre_id"].unique()),
-                "image_sets": len(cases),
-                "excluded": len(exclusions),
-                "exclusions": {str(code): int(n) for code, n in exclusions["code"].value_counts().sort_index().items()},
-                "quality": quality_counts(cases),
-            },
-        )
-
     def _provenance(self, step: str, *inputs: Path) -> Provenance:
         hashes = {str(path.relative_to(self.layout.out)): file_hash(path) for path in inputs}
         return Provenance(f"usdlr run: {step}", hashes | self.inputs, self.config.identity(), self.config.seed)
 
     def _hash(self, relative: str) -> str:
         return file_hash(self.layout.out / relative)
-
-
-def _state(files: Iterable[Path]) -> str:
-    """Changes when a source file is replaced; its content is hashed once, when it is read."""
-    stats = [(path.name, path.stat()) for path in files if path.is_file()]
-    return data_hash([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])

@@ -27,6 +27,7 @@ from usdlr.report.style import (
     panel_title,
 )
 from usdlr.report.tables import (
+    CEILINGS,
     Estimate,
     estimate_text,
     events_text,
@@ -52,7 +53,7 @@ class _Row:
 
 
 def auc_figure(inputs: StudyInputs) -> Drawing:
-    """Area under the ROC curve of the model and of every baseline, per stage."""
+    """Area under the ROC curve of the model, of every baseline and, simulated, of limit and oracle, per stage."""
     title = inputs.marks.title("Area under the ROC curve, model and baselines")
     rows = {stage: _auc_rows(inputs, stage) for stage in Stage}
     aucs = {stage: inputs.metrics["stages"][stage]["auc"] for stage in Stage}
@@ -64,6 +65,7 @@ def auc_figure(inputs: StudyInputs) -> Drawing:
     caption = (
         f"Pooled out-of-fold predictions with 95 % intervals; {counts}. Small diamonds: mean over folds. Dotted line: "
         f"0.5, no better than chance. The NSLN stage is judged on SLN-positive axillae, {inputs.known_nsln}."
+        + "".join(f" {meaning}." for name, _, meaning in CEILINGS if name in inputs.metrics)
     )
     most = max(len(part) for part in rows.values())
     lowest = [finite(row.estimate.get(key)) for part in rows.values() for row in part for key in ("low", "value")]
@@ -90,9 +92,8 @@ def _auc_rows(inputs: StudyInputs, stage: Stage) -> list[_Row]:
     for position, (name, entry) in enumerate(inputs.metrics["baselines"].items()):
         look = baseline_series(position)
         rows.append(_Row(inputs.baseline_title(name), entry["stages"][stage]["auc"], look.colour, look.marker))
-    for name, label in (("oracle", "Oracle (truth known)"), ("limit", "Limit of the images")):
-        if stage is Stage.SLN and name in inputs.metrics:
-            rows.append(_Row(label, inputs.metrics[name]["auc"], QUIET, "d"))
+    for (label, best), marker in zip(inputs.ceilings(stage), ("d", "X"), strict=False):
+        rows.append(_Row(label, best["auc"], QUIET, marker))
     return rows
 
 
@@ -110,6 +111,7 @@ def _auc_panel(axes: Axes, rows: Sequence[_Row], frame: tuple[float, int], label
 def _fold_means(axes: Axes, inputs: StudyInputs, stage: Stage) -> None:
     means = [inputs.metrics["stages"][stage]["auc_mean_over_folds"]]
     means += [entry["stages"][stage]["auc_mean_over_folds"] for entry in inputs.metrics["baselines"].values()]
+    means += [best["auc_mean_over_folds"] for _, best in inputs.ceilings(stage)]
     for position, mean in enumerate(means):
         value = finite(mean.get("value"))
         if value is not None:

@@ -12,7 +12,7 @@ from usdlr.core.errors import TableError
 from usdlr.core.tables import DECISIONS, EXCLUSIONS, PREDICTIONS
 from usdlr.core.types import ContractStatus, RiskGroup, Split, Stage
 from usdlr.report.gallery import GalleryCase
-from usdlr.report.tables import Marks
+from usdlr.report.tables import CEILINGS, Estimate, Marks
 
 AXILLA = ["patient_id", "side"]
 LABEL_COLUMNS = (*AXILLA, "sln", "nsln")
@@ -190,6 +190,17 @@ class StudyInputs:
     def baseline_title(self, name: str) -> str:
         """The words a figure uses for a baseline."""
         return str(self.metrics["baselines"][name].get("title") or name)
+
+    def ceilings(self, stage: Stage) -> Iterator[tuple[str, Mapping[str, Estimate]]]:
+        """Label and estimates of limit and oracle, where the cohort is simulated; nothing for real patients."""
+        for name, label, _ in CEILINGS:
+            if name in self.metrics:
+                yield label, self.metrics[name]["stages"][stage]
+
+    def share_of_limit(self, stage: Stage) -> Estimate | None:
+        """The model's share of the way from chance to the limit, where there is one."""
+        share: Estimate | None = self.metrics["stages"][stage].get("share_of_limit")
+        return share
 
     def _with_truth(self, rows: pd.DataFrame, stage: Stage) -> pd.DataFrame:
         joined = rows.merge(self.labels[list(LABEL_COLUMNS)], on=AXILLA, how="inner", validate="many_to_one")

@@ -10,6 +10,7 @@ from usdlr.core.types import ContractStatus, RiskGroup, Stage
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.redact import redact, redact_settings
 from usdlr.report.tables import (
+    CEILINGS,
     EN_DASH,
     NBSP,
     Estimate,
@@ -167,11 +168,11 @@ def discrimination_table(inputs: StudyInputs, stage: Stage) -> PageTable:
         pooled.append(part["auc"])
         means.append(part["auc_mean_over_folds"])
         leads.append(part["difference"])
-    for name, label in (("oracle", "Oracle (truth known)"), ("limit", "Limit of the images")):
-        if stage is Stage.SLN and name in inputs.metrics:
-            auc = inputs.metrics[name]["auc"]
-            rows.append((label, estimate_text(auc), EN_DASH, EN_DASH, count(auc.get("n"))))
-            pooled.append(auc)
+    for label, best in inputs.ceilings(stage):
+        auc, mean = best["auc"], best["auc_mean_over_folds"]
+        rows.append((label, estimate_text(auc), estimate_text(mean), EN_DASH, count(auc.get("n"))))
+        pooled.append(auc)
+        means.append(mean)
     among = "" if stage is Stage.SLN else f"Judged on SLN-positive axillae, {inputs.known_nsln}. "
     return PageTable(
         inputs.marks.title(f"Discrimination, {stage.upper()} stage"),
@@ -191,8 +192,20 @@ def discrimination_table(inputs: StudyInputs, stage: Stage) -> PageTable:
                 for word, part in (("Pooled", pooled), ("Mean", means), ("Difference", leads))
                 if part
             ),
+            *_ceiling_notes(inputs, stage),
         ),
     )
+
+
+def _ceiling_notes(inputs: StudyInputs, stage: Stage) -> tuple[str, ...]:
+    """What limit and oracle are, and how near the model comes; nothing for real patients."""
+    notes = [f"{meaning}." for name, _, meaning in CEILINGS if name in inputs.metrics]
+    share = inputs.share_of_limit(stage)
+    if share is not None:
+        known = finite(share.get("value")) is not None
+        how = f"; {method_text(share)}" if known else ""
+        notes.append(f"The model's share of the way from chance (0.5) to the limit: {estimate_text(share)}{how}.")
+    return tuple(notes)
 
 
 def operating_table(inputs: StudyInputs) -> PageTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from usdlr.report.inputs import StudyInputs
 from usdlr.report.tables import (
     Estimate,
     count,
+    estimate_text,
     events_text,
     finite,
     interval,
@@ -68,7 +69,7 @@ def notices(inputs: StudyInputs, conflicts: tuple[str, ...]) -> tuple[Notice, ..
             )
         )
     if inputs.metrics["simulated"]:
-        found.append(Notice("simulated", "Simulated", SIMULATED))
+        found.append(Notice("simulated", "Simulated", SIMULATED + _scenario(inputs)))
     found += [
         Notice("proxy", f"Proxy endpoint, {stage.upper()} stage", proxy_notice(stage, sentence))
         for stage, sentence in inputs.proxies.items()
@@ -106,6 +107,7 @@ def summary(inputs: StudyInputs) -> str:
             f"a positive sentinel node; {events_text(cascade['defer_rate'])} were deferred to the usual pathway, "
             f"{rate_text(cascade['defer_rate'])}.",
             _areas(inputs),
+            *_best_possible(inputs),
             cohort_line(inputs.metrics["cohort"]),
         )
     )
@@ -119,6 +121,32 @@ def _areas(inputs: StudyInputs) -> str:
         f"Area under the ROC curve{how}: SLN stage {_area(sln)}; NSLN stage, judged {inputs.known_nsln} with a "
         f"positive sentinel node, {_area(nsln)}."
     )
+
+
+def _scenario(inputs: StudyInputs) -> str:
+    """Which model made the nodes; empty where that is not recorded."""
+    scenario = inputs.metrics.get("scenario")
+    return f" Scenario {scenario['name']}: {scenario['meaning']}." if scenario else ""
+
+
+def _best_possible(inputs: StudyInputs) -> Iterator[str]:
+    """How near the model comes to what these images allow; nothing for real patients, of whom nobody knows."""
+    for stage in Stage:
+        best = [estimates["auc"] for _, estimates in inputs.ceilings(stage)]
+        share = inputs.share_of_limit(stage)
+        if len(best) < 2 or share is None or any(finite(auc.get("value")) is None for auc in best):
+            continue
+        limit, oracle = (f"{number(auc['value'])} ({interval(auc.get('low'), auc.get('high'))})" for auc in best)
+        reached = (
+            f"the model goes {estimate_text(share)} of the way from chance to that limit"
+            if finite(share.get("value")) is not None
+            else f"the model's share of it is {not_estimable(share)}"
+        )
+        yield (
+            f"At the {stage.upper()} stage of these simulated patients, a model of the true form on what can be "
+            f"measured on the same images reaches an area of {limit} (the limit), the truth itself "
+            f"{oracle}; {reached}."
+        )
 
 
 def _area(auc: Estimate) -> str:

@@ -67,6 +67,22 @@ QUALITY_WORDS: dict[str, str] = {
     QualityFlag.DUPLICATE_IMAGE: "same picture as another image set",
 }
 
+# What a simulated cohort allows to compare with, from the nearer to the farther: name, label, meaning.
+CEILINGS: tuple[tuple[str, str, str], ...] = (
+    (
+        "limit",
+        "Limit: the true form, measured on these images",
+        "Limit: what is reached from these images by somebody who knows which properties of the tumour decide, "
+        "measures them with the true outline, and learns their weights from the model's own training patients; a "
+        "yardstick, not a bound: with few patients a simpler model may lie above it",
+    ),
+    (
+        "oracle",
+        "Oracle: best possible with the truth known",
+        "Oracle: each simulated patient ranked by the true probability; no test can do better, the rest is chance",
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Marks:

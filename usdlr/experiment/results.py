@@ -1,0 +1,83 @@
+"""From the tables of a run to its ``metrics.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from usdlr.baselines.pipelines import baseline_named
+from usdlr.core.types import Stage
+from usdlr.decision.contract import Contract
+from usdlr.evaluation.ceiling import CeilingScores
+from usdlr.evaluation.study import BaselineScores, study_metrics
+from usdlr.experiment.cohort import is_simulated, quality_counts
+from usdlr.experiment.config import ExperimentConfig
+from usdlr.experiment.layout import Layout
+from usdlr.ingest.splits import BUNDLE_FOLD
+
+
+def run_metrics(
+    config: ExperimentConfig,
+    layout: Layout,
+    *,
+    cases: pd.DataFrame,
+    labels: pd.DataFrame,
+    exclusions: pd.DataFrame,
+    predictions: pd.DataFrame,
+    decisions: pd.DataFrame,
+    contracts: Mapping[str, Contract],
+    ceilings: Mapping[str, CeilingScores],
+    scenario: Mapping[str, str],
+) -> dict[str, Any]:
+    """The content of ``metrics.json``.
+
+    Parameters
+    ----------
+    config, layout
+        The experiment and its folder, which holds the baselines' scores.
+    cases, labels, exclusions, predictions, decisions : DataFrame
+        The run's tables; ``labels`` of the tested axillae.
+    contracts : mapping of str to Contract
+        By fold, the bundle's among them.
+    ceilings : mapping of str to CeilingScores
+        Oracle and limit of a simulated cohort; empty otherwise.
+    scenario : mapping of str to str
+        Name and meaning of the model behind a simulated cohort; empty otherwise.
+    """
+    scores = pd.read_parquet(layout.baselines)
+    plain = {name: contract.to_dict() for name, contract in contracts.items()}
+    metrics = study_metrics(
+        predictions=predictions,
+        decisions=decisions,
+        labels=labels,
+        contract=plain.pop(BUNDLE_FOLD),
+        fold_contracts=plain,
+        baselines={
+            name: BaselineScores(baseline_named(name).title, scores[scores["name"] == name].drop(columns="name"))
+            for name in config.baselines
+        },
+        header={
+            "experiment": config.name,
+            "question": config.question,
+            "simulated": is_simulated(cases, config.data),
+            "proxies": {str(stage): config.data.endpoint(stage).proxy for stage in Stage},
+            "endpoints": {
+                str(stage): {
+                    "column": config.data.endpoint(stage).column,
+                    "positive": config.data.endpoint(stage).positive,
+                }
+                for stage in Stage
+            },
+        },
+        cohort={
+            "centres": sorted(cases["centre_id"].unique()),
+            "image_sets": len(cases),
+            "excluded": len(exclusions),
+            "exclusions": {str(code): int(n) for code, n in exclusions["code"].value_counts().sort_index().items()},
+            "quality": quality_counts(cases),
+        },
+        ceilings=ceilings,
+    )
+    return metrics | ({"scenario": dict(scenario)} if scenario else {})
