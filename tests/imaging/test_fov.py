@@ -117,7 +117,7 @@ def test_a_box_outside_the_image_is_refused(box: tuple[int, int, int, int]) -> N
 def test_other_arrays_are_refused() -> None:
     for pixels in (np.zeros((9, 9), np.uint16), np.zeros((9, 9, 4), np.uint8), np.zeros(9, np.uint8)):
         with pytest.raises(ValueError, match="expected 8-bit grey"):
-            detect_fov(pixels)  # type: ignore[arg-type]
+            detect_fov(pixels)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def held(image: Path, mask: Path) -> float:

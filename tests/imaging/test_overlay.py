@@ -207,7 +207,7 @@ def test_shapes_and_options_are_checked() -> None:
     overlay = draw(scene(1, (120, 140)), stops("jet"), 0.5)
     for bad in (overlay[..., 0], overlay.astype(np.uint16), overlay[:5]):
         with pytest.raises(CaseError, match="found an overlay"):
-            recover(bad, PALETTES["jet"], (0, 180), unit="kPa")  # type: ignore[arg-type]
+            recover(bad, PALETTES["jet"], (0, 180), unit="kPa")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(CaseError, match="grey twin"):
         recover(overlay, PALETTES["jet"], (0, 180), unit="kPa", twin=overlay[:60, :, 0])
     with pytest.raises(CaseError, match="opacity"):

@@ -14,7 +14,7 @@ from usdlr.simulate.scenario import SCENARIOS
 
 
 def planned(patients: int, **centre: float) -> Plan:
-    north = replace(CENTRES["north"], **centre)  # type: ignore[arg-type]
+    north = replace(CENTRES["north"], **centre)  # type: ignore[arg-type]  # numbers of any field
     return plan_cohort(Path("out"), [north, CENTRES["south"]], patients, 4, SCENARIOS["default"], ExportFormat.PNG)
 
 

@@ -59,7 +59,7 @@ def test_a_coefficient_must_be_a_finite_number(value: float) -> None:
 @pytest.mark.parametrize("wrong", [{"itc_rate": 1.2}, {"burden_rate": 0.0}, {"micro_rate": (0.1, -0.1)}])
 def test_rates_of_the_axilla_are_shares(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="model of the axilla"):
-        AxillaModel(**wrong)  # type: ignore[arg-type]
+        AxillaModel(**wrong)  # type: ignore[arg-type]  # wrong on purpose
 
 
 @pytest.mark.parametrize("name", list(SCENARIOS))

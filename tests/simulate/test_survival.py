@@ -76,4 +76,4 @@ def test_a_tenth_is_lost_every_year() -> None:
 )
 def test_impossible_models_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"survival model|log_hazard_sln = nan"):
-        SurvivalModel(**wrong)  # type: ignore[arg-type]
+        SurvivalModel(**wrong)  # type: ignore[arg-type]  # wrong on purpose

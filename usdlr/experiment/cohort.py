@@ -19,7 +19,7 @@ from usdlr.ingest.split_schemes import from_table
 from usdlr.ingest.splits import SplitSettings, make_splits
 from usdlr.simulate.centres import SIMULATED_PREFIX
 
-load_all()
+load_all()  # adapters are looked up by name below, whatever else was imported
 
 
 def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame, pd.DataFrame]:

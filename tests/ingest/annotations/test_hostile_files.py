@@ -42,7 +42,7 @@ def _raster(path: Path) -> None:
 
 def _nifti(path: Path) -> None:
     volume = disc().astype(np.int16).T[..., None]
-    image = nibabel.Nifti1Image(volume, np.diag([0.1, 0.1, 1, 1]))  # type: ignore[no-untyped-call]
+    image = nibabel.Nifti1Image(volume, np.diag([0.1, 0.1, 1, 1]))  # type: ignore[no-untyped-call]  # nibabel is untyped
     path.write_bytes(image.to_bytes())
 
 

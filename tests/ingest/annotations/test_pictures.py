@@ -31,7 +31,7 @@ def save(path: Path, pixels: np.ndarray, **options: Any) -> Path:
 
 
 def nifti(path: Path, volume: np.ndarray) -> None:
-    nibabel.save(nibabel.Nifti1Image(volume, np.diag([0.1, 0.1, 1, 1])), path)  # type: ignore[no-untyped-call]
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([0.1, 0.1, 1, 1])), path)  # type: ignore[no-untyped-call]  # nibabel is untyped
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif"])

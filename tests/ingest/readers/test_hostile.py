@@ -93,7 +93,7 @@ def _dicom(tmp_path: Path, syntax: str, side: int, code: bytes | None = None) ->
 
 
 def _nifti(shape: tuple[int, ...], pixels: bytes = b"") -> bytes:
-    header: Any = nibabel.Nifti1Header()  # type: ignore[no-untyped-call]
+    header: Any = nibabel.Nifti1Header()  # type: ignore[no-untyped-call]  # nibabel is untyped
     header.set_data_shape((1, 1))
     header["magic"], header["vox_offset"] = b"n+1", 352
     header["dim"][: len(shape) + 1] = (len(shape), *shape)
@@ -232,7 +232,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     files += [picture(GREY, "TIFF", compression=name) for name in ("tiff_lzw", "tiff_adobe_deflate", "jpeg")]
     deep = speckle(40, 48, channels=3, bits=16)
     files += [cv2.imencode(extension, deep)[1].tobytes() for extension in (".png", ".tiff")]
-    image: Any = nibabel.Nifti1Image(GREY.T, np.eye(4))  # type: ignore[no-untyped-call]
+    image: Any = nibabel.Nifti1Image(GREY.T, np.eye(4))  # type: ignore[no-untyped-call]  # nibabel is untyped
     files += [image.to_bytes(), gzip.compress(image.to_bytes())]
     for encoding in ("raw", "gzip", "bzip2", "ascii"):
         nrrd.write(str(folder / "a.nrrd"), GREY.T, {"encoding": encoding})
