@@ -1,0 +1,1 @@
+"""The native engine: PyRadiomics' values in two dimensions, without a compiler."""
