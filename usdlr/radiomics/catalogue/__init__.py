@@ -1,0 +1,1 @@
+"""Every feature in plain words, with its unit, its invariances and its IBSI code."""
