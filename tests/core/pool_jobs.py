@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -45,3 +46,74 @@ def sleep_unless_first(number: int) -> int:
 def announce_and_sleep(folder: str) -> None:
     (Path(folder) / str(os.getpid())).touch()
     time.sleep(60)
+
+
+def die_at_tens(number: int) -> int:
+    """Every tenth item kills its worker."""
+    if number % 10 == 0:
+        os._exit(9)
+    return os.getpid()
+
+
+def die_beside_others(folder: str) -> str:
+    """Dies unless nobody else is at work, as where memory suffices for one."""
+    mine = Path(folder) / str(os.getpid())
+    mine.touch()
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        if any(_lives(int(other.name)) for other in Path(folder).iterdir() if other != mine):
+            time.sleep(0.5)  # the other must see this one too
+            os._exit(9)
+        time.sleep(0.05)
+    return "alone"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def sleep_at_two(number: int) -> int:
+    if number == 2:
+        time.sleep(600)
+    return number
+
+
+def ignore_signals_at_two(number: int) -> int:
+    """Compiled code in a loop: no signal handler of Python's ever runs."""
+    if number == 2:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    return number
+
+
+def stand_still_at_two(number: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return number
+
+
+def process_id(number: int) -> int:
+    return os.getpid()
+
+
+def lambda_of(number: int) -> object:
+    return lambda: number
+
+
+class StubbornError(Exception):
+    """Cannot be rebuilt from its arguments."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(first)
+
+
+def raise_stubborn(number: int) -> None:
+    raise StubbornError(number, 7)
+
+
+def large(number: int) -> bytes:
+    """More than a pipe's buffer holds."""
+    return bytes(3_000_000)

@@ -14,8 +14,8 @@ from typing import Any, overload
 
 import pytest
 
-from usdlr.core.errors import CaseError
-from usdlr.core.pool import Outcome, default_jobs, run_all
+from usdlr.core.errors import CaseError, ConfigError
+from usdlr.core.pool import Outcome, default_jobs, run_all, run_each
 from usdlr.core.types import ExclusionCode
 
 HERE = Path(__file__).parent
@@ -198,3 +198,83 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("name", ["sleep_at_two", "ignore_signals_at_two"])
+def test_a_stalled_item_costs_itself_alone(work: ModuleType, jobs: int, name: str) -> None:
+    outcomes = run_all(getattr(work, name), list(range(5)), jobs=jobs, label="cases", stall_s=0.4)
+    assert results(outcomes) == [0, 1, None, 3, 4]
+    failure = outcomes[2].failure
+    assert failure is not None
+    assert failure.code is ExclusionCode.WORKER_STALLED
+    assert failure.sentence.startswith("found no result of this case after 0.4 seconds, expected one;")
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_a_worker_that_stands_still_is_a_stall_too(work: ModuleType) -> None:
+    outcomes = run_all(work.stand_still_at_two, [2, 0], jobs=1, label="cases", stall_s=0.4)
+    assert results(outcomes) == [None, 0]
+
+
+def test_time_that_this_process_spends_is_not_the_items(work: ModuleType) -> None:
+    outcomes = run_all(
+        work.late_square, list(range(4)), jobs=2, label="cases", stall_s=0.5, on_outcome=lambda _: time.sleep(0.7)
+    )
+    assert results(outcomes) == [0, 1, 4, 9]
+
+
+def test_a_stall_limit_that_is_no_time_is_refused(work: ModuleType) -> None:
+    with pytest.raises(ConfigError, match="found a stall limit of 0 s, expected more than 0"):
+        run_all(work.process_id, [1], jobs=1, label="cases", stall_s=0)
+
+
+def test_workers_serve_many_items_and_a_death_costs_only_the_process_that_died(work: ModuleType) -> None:
+    items = list(range(1, 30))  # 10 and 20 kill: once beside others and once alone
+    outcomes = run_all(work.die_at_tens, items, jobs=2, label="cases")
+    lost = [item for item, outcome in zip(items, outcomes, strict=True) if outcome.failure is not None]
+    assert lost == [10, 20]
+    processes = set(results(outcomes)) - {None}
+    assert len(processes) <= 4  # two at the start, one after each death
+
+
+def test_what_dies_beside_others_gets_a_try_of_its_own(work: ModuleType, tmp_path: Path) -> None:
+    outcomes = run_all(work.die_beside_others, [str(tmp_path)] * 2, jobs=2, label="cases")
+    assert results(outcomes) == ["alone", "alone"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_outcomes_are_handed_over_without_being_kept(work: ModuleType, jobs: int) -> None:
+    seen: list[int] = []
+    run_each(work.large, [0, 1, 2], jobs=jobs, label="large", on_outcome=lambda o: seen.append(len(o.result or b"")))
+    assert seen == [3_000_000] * 3
+
+
+def test_a_defect_names_the_place_in_the_worker(work: ModuleType) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_all(work.divide, [0, 0], jobs=2, label="defect")
+    assert "in divide" in "".join(caught.value.__notes__)
+
+
+def test_a_result_or_an_exception_that_cannot_travel_is_a_defect(work: ModuleType) -> None:
+    with pytest.raises(Exception, match="pickle"):
+        run_all(work.lambda_of, [0, 1], jobs=2, label="defect")
+    with pytest.raises(RuntimeError, match="StubbornError"):
+        run_all(work.raise_stubborn, [0, 1], jobs=2, label="defect")
+
+
+def test_workers_that_cannot_start_are_a_defect_and_no_case_is_blamed(work: ModuleType) -> None:
+    with pytest.raises(RuntimeError, match="ended before they could begin"):
+        run_all(CannotArrive(), [0, 1], jobs=2, label="defect")
+    assert multiprocessing.active_children() == []
+
+
+class CannotArrive:
+    """A function that is not there on the other side."""
+
+    def __call__(self, number: int) -> int:
+        return number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, ("a_module_that_is_not_there",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -80,3 +81,24 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not (value == value and abs(value) != float("inf")):
         return None
     return value
+
+
+def write_checked(path: Path, value: Any) -> None:
+    """Write plain data as JSON with its own hash beside it, for :func:`read_checked`."""
+    plain = _finite(value)
+    write_json(path, {"sha256": _digest(plain), "value": plain})
+
+
+def read_checked(path: Path) -> Any | None:
+    """What :func:`write_checked` wrote, or ``None`` where it is absent, damaged or of another form."""
+    try:
+        found = read_json(path)
+        value, expected = found["value"], found["sha256"]
+    except (DataError, OSError, KeyError, TypeError, IndexError):
+        return None
+    return value if _digest(value) == expected else None
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -5,21 +5,18 @@ Results do not depend on the number of processes: items are independent, and com
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Generic, TypeVar
 
-from usdlr.core.errors import CaseError
+from usdlr.core.errors import CaseError, ConfigError
 from usdlr.core.progress import Progress
 from usdlr.core.types import ExclusionCode
+from usdlr.core.worker import State, Worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,8 +24,8 @@ Result = TypeVar("Result")
 # One thread per process: on shared cores two busy OpenMP teams slow each other down several times over.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-# Items handed to the workers at a time, per worker: one in work, one waiting.
-IN_HAND = 2
+# Workers in a row that end before they can begin: no case is to blame for that.
+MOST_FAILED_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,39 @@ def run_all(
     jobs: int,
     label: str,
     on_outcome: Callable[[Outcome[Result]], None] | None = None,
+    stall_s: float | None = None,
 ) -> list[Outcome[Result]]:
-    """Apply ``function`` to every item.
+    """Apply ``function`` to every item and keep every outcome; see :func:`run_each`.
 
-    A :class:`CaseError` or the death of a worker costs one item its result; any other exception is a defect and
-    propagates.
+    Returns
+    -------
+    list of Outcome
+        In the order of ``items``.
+    """
+    outcomes: dict[int, Outcome[Result]] = {}
+
+    def keep(outcome: Outcome[Result]) -> None:
+        outcomes[outcome.position] = outcome
+        if on_outcome is not None:
+            on_outcome(outcome)
+
+    run_each(function, items, jobs=jobs, label=label, on_outcome=keep, stall_s=stall_s)
+    return [outcomes[position] for position in range(len(items))]
+
+
+def run_each(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    jobs: int,
+    label: str,
+    on_outcome: Callable[[Outcome[Result]], None],
+    stall_s: float | None = None,
+) -> None:
+    """Apply ``function`` to every item and hand over each outcome; memory does not grow with their number.
+
+    A :class:`CaseError`, the death of a worker and a stalled worker cost one item its result; any other exception is a
+    defect and propagates.
 
     Parameters
     ----------
@@ -75,27 +100,33 @@ def run_all(
     items : sequence
         The items.
     jobs : int
-        Number of processes; 1 works in this process.
+        Number of processes; 1 works in this process, unless ``stall_s`` is given.
     label : str
         Word for the progress line.
-    on_outcome : callable, optional
-        Called in this process as each item finishes, e.g. to save it for a later resume.
+    on_outcome : callable
+        Called in this process as each item finishes, in any order, e.g. to save it for a later resume.
+    stall_s : float, optional
+        Seconds that one item may take before its worker is killed; the start of a worker does not count.
 
-    Returns
-    -------
-    list of Outcome
-        In the order of ``items``.
+    Raises
+    ------
+    ConfigError
+        If ``stall_s`` is not positive.
+    RuntimeError
+        If workers cannot start at all.
     """
-    outcomes: dict[int, Outcome[Result]] = {}
-    stream = _serial(function, items) if jobs <= 1 or len(items) <= 1 else _parallel(function, items, jobs)
+    if stall_s is not None and not stall_s > 0:
+        raise ConfigError(f"found a stall limit of {stall_s:g} s, expected more than 0")
+    guarded = stall_s is not None and len(items) > 0
+    if guarded or (jobs > 1 and len(items) > 1):
+        stream = _parallel(function, items, jobs, stall_s)
+    else:
+        stream = _serial(function, items)
     # Closed at once when anything fails out here: an interrupted caller must not wait for workers that nobody stopped.
     with Progress(label, len(items)) as progress, closing(stream):
         for outcome in stream:
-            outcomes[outcome.position] = outcome
-            if on_outcome is not None:
-                on_outcome(outcome)
+            on_outcome(outcome)
             progress.advance()
-    return [outcomes[position] for position in range(len(items))]
 
 
 def _serial(function: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Outcome[Result], None, None]:
@@ -106,47 +137,23 @@ def _serial(function: Callable[[Item], Result], items: Sequence[Item]) -> Genera
             yield Outcome(position, None, error)
 
 
-def _executor(jobs: int) -> ProcessPoolExecutor:
-    # spawn: a forked child of a process that runs threads (OpenMP, torch) can hang.
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches the whole process group; the parent alone decides how to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """End this worker when its parent is gone: a parent that was killed could not say goodbye."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 def _parallel(
-    function: Callable[[Item], Result], items: Sequence[Item], jobs: int
+    function: Callable[[Item], Result], items: Sequence[Item], jobs: int, stall_s: float | None
 ) -> Generator[Outcome[Result], None, None]:
+    with _one_thread_each():
+        suspects = yield from _pooled(function, items, range(len(items)), jobs, stall_s)
+        # A worker may die of its neighbours' memory: what it had in hand gets a second try with nobody beside it.
+        for position in (yield from _pooled(function, items, suspects, 1, stall_s)):
+            sentence = "found the worker process dead on this case, expected a result; check memory and the files"
+            yield Outcome(position, None, CaseError(ExclusionCode.WORKER_DIED, sentence))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update({name: "1" for name in THREAD_VARIABLES if before[name] is None})
     try:
-        remaining = list(range(len(items)))
-        while remaining:
-            # A worker that dies takes the pool with it. Only what was in its hands then goes on alone, so that the
-            # item that kills its worker is lost and nothing else; the others go on in a new pool.
-            remaining, suspects = yield from _pooled(function, items, remaining, jobs)
-            for position in suspects:
-                _, lost = yield from _pooled(function, items, [position], 1)
-                if lost:
-                    yield Outcome(
-                        position,
-                        None,
-                        CaseError(
-                            ExclusionCode.WORKER_DIED,
-                            "found the worker process dead on this case, expected a result; check memory and the files",
-                        ),
-                    )
+        yield
     finally:
         for name, value in before.items():
             if value is None:
@@ -154,38 +161,70 @@ def _parallel(
 
 
 def _pooled(
-    function: Callable[[Item], Result], items: Sequence[Item], positions: Sequence[int], jobs: int
-) -> Generator[Outcome[Result], None, tuple[list[int], list[int]]]:
-    """Yield outcomes; returns the positions never begun and those in hand when a worker died."""
-    waiting = deque(positions)
-    executor = _executor(min(jobs, len(positions)))
-    futures: dict[Future[Result], int] = {}
-    broken = False
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    positions: Sequence[int],
+    jobs: int,
+    stall_s: float | None,
+) -> Generator[Outcome[Result], None, list[int]]:
+    """Yield outcomes; returns the positions that were in hand when their worker died."""
+    waiting, lost = deque(positions), list[int]()
+    workers: list[Worker[Item, Result]] = []
+    failed_starts = 0
     try:
-        while (waiting or futures) and not broken:
-            # Few items at a time: memory stays flat, and few fall under suspicion when a worker dies.
-            while waiting and len(futures) < IN_HAND * jobs:
-                try:
-                    futures[executor.submit(function, items[waiting[0]])] = waiting[0]
-                except BrokenProcessPool:
-                    broken = True
-                    break
-                waiting.popleft()
-            for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                try:
-                    outcome = Outcome(futures[future], future.result(), None)
-                except CaseError as error:
-                    outcome = Outcome(futures[future], None, error)
-                except BrokenProcessPool:
-                    broken = True
+        while waiting or any(worker.position is not None for worker in workers):
+            busy = sum(worker.position is not None for worker in workers)
+            while len(workers) < min(max(jobs, 1), busy + len(waiting)):
+                workers.append(Worker(function))
+            handles = {handle: worker for worker in workers for handle in worker.handles}
+            ready = {id(handles[handle]) for handle in wait(list(handles), _patience(workers, stall_s))}
+            outcomes: list[Outcome[Result]] = []  # yielded after the look at the clock: the caller takes its time
+            for worker in list(workers):
+                position = worker.position
+                if id(worker) in ready:
+                    state, result, failure = worker.receive()
+                elif stall_s is not None and worker.busy_s > stall_s:
+                    state, result, failure = State.STALLED, None, _stalled(stall_s)
+                else:
                     continue
-                del futures[future]
-                yield outcome
-    except BaseException:
-        for process in list((executor._processes or {}).values()):
-            process.terminate()
-        raise
+                if state in (State.DEAD, State.STALLED):
+                    worker.kill()
+                    workers.remove(worker)
+                elif waiting:
+                    # Handed on before this process turns to the outcome, so that no worker waits for a disk.
+                    worker.begin(waiting.popleft(), items)
+                if position is not None and state is not State.DEAD:
+                    outcomes.append(Outcome(position, result, failure))
+                elif position is not None:
+                    lost.append(position)
+                failed_starts = failed_starts + 1 if position is None and state is State.DEAD else 0
+            yield from outcomes
+            if failed_starts > MOST_FAILED_STARTS:
+                raise RuntimeError(
+                    f"found {failed_starts} worker processes that ended before they could begin, expected them to "
+                    "start; a script that starts workers needs `if __name__ == '__main__':`, and its function must be "
+                    "importable"
+                )
+        for worker in workers:
+            worker.dismiss()
+        for worker in workers:
+            worker.join()
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-    # What finished between the death and now is done again with the suspects: the result is the same.
-    return sorted(waiting), sorted(futures.values())
+        for worker in workers:
+            worker.kill()
+    return sorted(lost)
+
+
+def _patience(workers: Sequence[Worker[Item, Result]], stall_s: float | None) -> float | None:
+    """Seconds until the first worker is out of time, ``None`` where there is no limit."""
+    busy = [worker.busy_s for worker in workers if worker.position is not None]
+    return None if stall_s is None or not busy else max(stall_s - max(busy), 0.0) + 0.01
+
+
+def _stalled(stall_s: float) -> CaseError:
+    limit = f"{stall_s / 60:.3g} minutes" if stall_s >= 60 else f"{stall_s:.3g} seconds"
+    return CaseError(
+        ExclusionCode.WORKER_STALLED,
+        f"found no result of this case after {limit}, expected one; check the size of image and lesion, or allow more "
+        "time",
+    )

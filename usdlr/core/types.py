@@ -173,3 +173,4 @@ class ExclusionCode(StrEnum):
     ROI_TOO_SMALL = "roi_too_small"
     FEATURES_FAILED = "features_failed"
     WORKER_DIED = "worker_died"
+    WORKER_STALLED = "worker_stalled"

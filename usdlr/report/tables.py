@@ -38,6 +38,7 @@ EXCLUSION_WORDS: dict[str, str] = {
     ExclusionCode.ROI_TOO_SMALL: "lesion too small to measure",
     ExclusionCode.FEATURES_FAILED: "features could not be computed",
     ExclusionCode.WORKER_DIED: "computation broke off",
+    ExclusionCode.WORKER_STALLED: "computation took too long",
 }
 
 QUALITY_WORDS: dict[str, str] = {
