@@ -170,3 +170,14 @@ def test_a_region_below_one_pixel_keeps_one() -> None:
     grid = grid_around(roi, Spacing(0.1, 0.1), 0.5, pad_mm=0.0)
     assert (grid.rows, grid.cols) == (1, 1)
     assert grid.spacing == Spacing(0.1, 0.1)
+
+
+@pytest.mark.parametrize("spacing", [Spacing(0.083, 0.083), Spacing(0.113, 0.071), Spacing(0.04, 0.17)])
+@pytest.mark.parametrize("value", [255.0, 128.0, 0.1, 179.98])
+def test_a_plateau_stays_one(spacing: Spacing, value: float) -> None:
+    """Cut into grey levels over its own range, rounding noise on a plateau would become a texture."""
+    pixels = np.full((90, 110), value, dtype=np.float32)
+    roi = np.zeros(pixels.shape, dtype=bool)
+    roi[10:80, 10:100] = True
+    found = resample_image(pixels, grid_around(roi, spacing, 0.1, pad_mm=0.5))
+    assert np.unique(found).tolist() == [np.float32(value)]

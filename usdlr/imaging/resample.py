@@ -98,23 +98,25 @@ def resample_image(pixels: FloatArray, grid: Grid) -> FloatArray:
     patch = cut(pixels, grid.box, float("nan"))
     # Normalised convolution: only pixels with a value count, so an edge does not bleed into the map.
     valid = np.isfinite(patch)
-    weight = _resize(valid.astype(np.float32), grid)
-    total = _resize(np.where(valid, patch, 0.0).astype(np.float32), grid)
+    weight = _resize(valid.astype(np.float64), grid)
+    total = _resize(np.where(valid, patch, 0.0).astype(np.float64), grid)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(weight >= 0.5, total / weight, np.nan).astype(np.float32)
 
 
 def resample_mask(pixels: BoolArray, grid: Grid) -> BoolArray:
     """A mask on the grid: True where it covers at least half of a new pixel."""
-    return _resize(cut(pixels, grid.box, 0).astype(np.float32), grid) >= 0.5
+    return _resize(cut(pixels, grid.box, 0).astype(np.float64), grid) >= 0.5
 
 
-def _resize(patch: FloatArray, grid: Grid) -> FloatArray:
+def _resize(patch: npt.NDArray[np.float64], grid: Grid) -> npt.NDArray[np.float64]:
+    # In double precision: rounded to single at the end, a plateau stays one. In single precision its last digits would
+    # differ from pixel to pixel, and a texture would be made of rounding.
     # Area averaging keeps speckle from aliasing where pixels grow. One side at a time: between anisotropic pixels and
     # square ones, one side can shrink while the other grows, and cv2 averages only when both shrink.
     for rows, cols in ((grid.rows, patch.shape[1]), (grid.rows, grid.cols)):
         if patch.shape != (rows, cols):
             shrinks = patch.shape[0] >= rows and patch.shape[1] >= cols
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            patch = np.asarray(cv2.resize(patch, (cols, rows), interpolation=method), dtype=np.float32)
+            patch = np.asarray(cv2.resize(patch, (cols, rows), interpolation=method), dtype=np.float64)
     return patch
