@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from usdlr.radiomics.settings import RadiomicsSettings
 
 MM = 0.2
 SHAPE = (90, 100)
-SETTINGS = RadiomicsSettings(classes=["shape2D", "firstorder", "glcm"], margin_mm=2.0)
+SETTINGS = RadiomicsSettings(classes=("shape2D", "firstorder", "glcm"), margin_mm=2.0)
 
 
 def disc(radius_mm: float) -> BoolArray:
@@ -156,6 +159,32 @@ def test_resume_measures_only_what_is_left(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
+    "damage",
+    [
+        "[]",
+        "{}",
+        '{"image_id": "case0", "status": "ok", "reason": null}',
+        "",
+        '{"sha256": "0", "value": {"image_id": "case0", "status": "ok", "reason": null}}',
+    ],
+)
+def test_a_damaged_ledger_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    """What a killed or foreign process left must never pass for a finished row without values."""
+    cases = cohort(tmp_path, [3.0, 2.0], elasto=set())
+    whole = run(cases, tmp_path)
+    interrupt(cases, tmp_path, after=1)
+    (kept,) = (tmp_path / "ledger").iterdir()
+    kept.write_text(damage, encoding="utf-8")
+    spy = Spy(monkeypatch)
+    assert table_hash(run(cases, tmp_path)) == table_hash(whole)
+    assert len(spy.seen) == 2
+
+
+def test_no_case_is_an_empty_table(tmp_path: Path) -> None:
+    assert run(cohort(tmp_path, [3.0], elasto=set()).iloc[:0], tmp_path).empty
+
+
+@pytest.mark.parametrize(
     "change", [{"bin_count": 16}, {"pixel_mm": 0.15}, {"image_types": ["Original", "Square"]}, {"margin_mm": 1.5}]
 )
 def test_other_settings_do_not_reuse_the_ledger(
@@ -183,11 +212,16 @@ class Odd:
     def __init__(self, settings: RadiomicsSettings) -> None:
         self.settings = settings
 
-    def measure(self, pixels: FloatArray, roi: BoolArray, spacing: Spacing, *, shape: bool) -> dict[str, float]:
+    def measure(
+        self, pixels: FloatArray, rois: Mapping[str, BoolArray], spacing: Spacing, *, shape: Collection[str] = ()
+    ) -> dict[str, dict[str, float]]:
         return {
-            "original.odd.Nothing": float("nan"),
-            "original.odd.Infinite": float("inf"),
-            "original.odd.Third": float(roi.sum()) / 3,
+            name: {
+                "original.odd.Nothing": float("nan"),
+                "original.odd.Infinite": float("inf"),
+                "original.odd.Third": float(roi.sum()) / 3,
+            }
+            for name, roi in rois.items()
         }
 
 
@@ -204,7 +238,15 @@ def test_features_that_are_no_numbers_survive_the_ledger(tmp_path: Path, monkeyp
         .all(axis=None)
     )
     assert whole["bmode.intratumoral.original.odd.Third"].notna().all()
-    assert whole["reason"].fillna("").tolist() == ["", "no elastography image"]
+    # ... and neither passes in silence.
+    for roi, title in (("intratumoral", "B-mode"), ("peritumoral", "B-mode"), ("peritumoral", "elastography")):
+        sentence = (
+            f"2 features have no value in the {roi} {title} ROI, whose pixels are too alike or too scattered: "
+            "original.odd.Nothing, original.odd.Infinite"
+        )
+        assert sentence in str(whole.loc[0, "reason"])
+    assert str(whole.loc[1, "reason"]).endswith("no elastography image")
+    assert set(whole["status"]) == {"ok"}
 
 
 def test_unknown_engine_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,3 +324,140 @@ def test_bmode_without_usable_pixels_fails() -> None:
     with pytest.raises(CaseError, match="use another image of the lesion") as caught:
         measured(case)
     assert caught.value.code is ExclusionCode.ROI_TOO_SMALL
+
+
+class Counting(Odd):
+    """Counts its calls and what they hold."""
+
+    def __init__(self, settings: RadiomicsSettings) -> None:
+        super().__init__(settings)
+        self.calls: list[tuple[str, ...]] = []
+        self.shape: list[tuple[str, ...]] = []
+
+    def measure(
+        self, pixels: FloatArray, rois: Mapping[str, BoolArray], spacing: Spacing, *, shape: Collection[str] = ()
+    ) -> dict[str, dict[str, float]]:
+        self.calls.append(tuple(rois))
+        self.shape.append(tuple(shape))
+        return super().measure(pixels, rois, spacing, shape=shape)
+
+
+def test_every_image_is_measured_once_for_all_its_regions() -> None:
+    every = ("intratumoral", "peritumoral", "combined")
+    engine = Counting(RadiomicsSettings(rois=every))
+    measure_images(images(np.full(SHAPE, 40, np.float32)), "x", engine.settings, engine)
+    assert engine.calls == [every, every]
+    assert engine.shape == [("intratumoral",), ()]
+
+
+def test_a_region_below_the_smallest_area_names_pixels_and_square_millimetres() -> None:
+    case = images(np.where(disc(1.0), 40, np.nan).astype(np.float32))  # 80 pixels, 3.20 mm²
+    assert "found" not in str(measured(case, rois=["intratumoral"], min_pixels=80)["reason"])
+    row = measured(case, rois=["intratumoral"], min_area_mm2=3.21)
+    assert row["reason"] == (
+        "found 80 usable pixels (3.20 mm²) in the intratumoral elastography ROI, expected at least 81 pixels (3.24 mm²)"
+    )
+    assert measured(case, rois=["intratumoral"], min_area_mm2=3.2)["reason"] is None
+    with pytest.raises(CaseError, match=r"B-mode ROI, expected at least 1000 pixels \(40.00 mm²\)"):
+        measured(case, min_area_mm2=40.0)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("engine", list(engines.ENGINES))
+def test_scattered_pixels_have_no_cooccurrence_and_say_so(engine: str) -> None:
+    """No pixel has a neighbour: PyRadiomics' 24 co-occurrence features are not-a-number."""
+    scattered = np.full(SHAPE, np.nan, np.float32)
+    scattered[::3, ::3] = np.random.default_rng(0).uniform(5, 99, scattered[::3, ::3].shape)
+    settings = RadiomicsSettings(classes=("firstorder", "glcm"), pixel_mm=None, margin_mm=2.0, rois=("combined",))
+    row = measure_images(images(scattered), "x", settings, build_engine(engine, settings))
+    assert row["status"] == "ok"
+    assert row["reason"] == (
+        "24 features have no value in the combined elastography ROI, whose pixels are too alike or too scattered: "
+        "original.glcm.Autocorrelation, original.glcm.ClusterProminence, original.glcm.ClusterShade and 21 more"
+    )
+    empty = [name for name, value in row.items() if isinstance(value, float) and np.isnan(value)]
+    assert len(empty) == 24
+    assert all(name.startswith("elasto.combined.original.glcm.") for name in empty)
+
+
+@pytest.mark.parametrize("outliers", [None, 1.5])
+def test_normalisation_is_pyradiomics_own(outliers: float | None) -> None:
+    """On the whole image, which is what SimpleITK's filter takes."""
+    import SimpleITK
+    from radiomics.imageoperations import normalizeImage
+
+    case = images(np.full(SHAPE, np.nan, np.float32), np.random.default_rng(3).gamma(2, 30, SHAPE).astype(np.float32))
+    truth = SimpleITK.GetArrayFromImage(
+        normalizeImage(
+            SimpleITK.GetImageFromArray(case.images["bmode"].pixels.astype(np.float64)),
+            normalizeScale=100,
+            removeOutliers=outliers,
+        )
+    )
+    row = measured(case, normalize=True, normalize_scale=100.0, remove_outliers=outliers, classes=["firstorder"])
+    inside = truth[disc(3.0)]
+    for name, value in (("Mean", inside.mean()), ("Minimum", inside.min()), ("Maximum", inside.max())):
+        assert row[f"bmode.intratumoral.original.firstorder.{name}"] == pytest.approx(value, rel=1e-5)
+
+
+def test_normalisation_counts_the_field_of_view_alone() -> None:
+    spacing = Spacing(MM, MM)
+    bright = np.random.default_rng(3).uniform(0, 255, SHAPE).astype(np.float32)
+    fov = np.zeros(SHAPE, dtype=bool)
+    fov[5:85, 10:95] = True
+    for outside in (0, 255):  # a black frame and a white one
+        pixels = np.where(fov, bright, np.float32(outside))
+        case = CaseImages(
+            {"bmode": UltrasoundImage(pixels, spacing, "bmode", fov)},
+            LesionMask(disc(3.0), spacing, MaskSource.READER),
+            fov,
+        )
+        row = measured(case, normalize=True, classes=["firstorder"])
+        inside = (bright[disc(3.0)] - bright[fov].mean()) / bright[fov].std(ddof=1)
+        assert row["bmode.intratumoral.original.firstorder.Mean"] == pytest.approx(inside.mean(), rel=1e-4)
+
+
+def test_gain_drops_out_of_a_normalised_image() -> None:
+    soft = np.random.default_rng(3).uniform(0, 100, SHAPE).astype(np.float32)
+    rows = [
+        measured(images(np.full(SHAPE, 40, np.float32), pixels), normalize=True, bin_count=None, bin_width=0.1)
+        for pixels in (soft, soft * 2 + 17)
+    ]
+    for name in rows[0]:
+        if name.startswith("bmode."):
+            assert rows[0][name] == pytest.approx(rows[1][name], rel=2e-3, abs=1e-6), name
+
+
+def test_an_image_of_one_intensity_cannot_be_normalised() -> None:
+    flat, rough = np.full(SHAPE, 40, np.float32), np.random.default_rng(0).uniform(0, 255, SHAPE).astype(np.float32)
+    with pytest.raises(CaseError, match="expected some contrast to normalise by") as caught:
+        measured(images(rough, flat), normalize=True)
+    assert caught.value.code is ExclusionCode.FEATURES_FAILED
+    row = measured(images(flat, rough), normalize=True)
+    assert str(row["reason"]).startswith("elastography: found 9000 pixels of one intensity in the field of view")
+    assert not any(name.startswith("elasto.") for name in row)
+
+
+def test_a_case_that_dies_and_one_that_stalls_cost_a_row_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setattr(module, "measure_case", importlib.import_module("extract_jobs").die_and_stall)
+    table = run(cohort(tmp_path, [3.0] * 6, elasto=set()), tmp_path, jobs=2, stall_s=1.0)
+    assert table["image_id"].tolist() == [f"case{i}" for i in range(6)]
+    assert table["status"].tolist() == ["ok", "failed", "ok", "failed", "ok", "ok"]
+    assert table["code"].fillna("").tolist() == ["", "worker_died", "", "worker_stalled", "", ""]
+    assert "no result of this case after 1 seconds" in str(table.loc[3, "reason"])
+    assert table["bmode.combined.original.odd.Third"].dropna().tolist() == [1 / 3] * 4
+
+
+def test_memory_does_not_grow_with_the_number_of_cases(tmp_path: Path) -> None:
+    """800 features of a case are 6.25 KiB of numbers; as a mapping with names of its own they were 200."""
+    few, many = 100, 500
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.radiomics.memory_program", str(tmp_path), str(few), str(many)],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, last = (int(line.split()[0]) for line in done.stdout.splitlines())
+    assert (last - first) / (many - few) < 30
