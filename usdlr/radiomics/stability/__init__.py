@@ -1,0 +1,1 @@
+"""Which features survive another hand: perturbed outlines, other readers, a second view."""
