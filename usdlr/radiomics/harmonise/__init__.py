@@ -1,0 +1,1 @@
+"""ComBat: what the centre adds to a feature, taken away."""
