@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.metrics import roc_auc_score
 
 from usdlr.core.errors import DataError
 from usdlr.core.leak import Rows, require_split
 from usdlr.core.modalities import MODALITIES
 from usdlr.core.types import Split
+from usdlr.radiomics.selection.base import prefix_of
+from usdlr.radiomics.selection.chain import SelectionChain, Step, plain_steps
+from usdlr.radiomics.selection.column_statistics import auc
 
 # Standardised values beyond this are outliers of the fit; a network must not extrapolate along one feature.
 CLIP = 5.0
@@ -31,11 +34,20 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
         Of two columns whose absolute Spearman correlation exceeds this, the less informative one goes.
     always : tuple of str
         Columns that are kept however little they say, e.g. tumour size; one that does not vary says nothing and goes.
+    steps : sequence of str or mapping, optional
+        Steps of a :class:`~usdlr.radiomics.selection.chain.SelectionChain`. Given, they alone choose among the columns
+        that vary, and ``max_features`` and ``max_correlation`` are not read; imputing and standardising stay the same.
+    stability : mapping of str to float, optional
+        Column to intraclass correlation, measured on training cases, for the step ``correlation``.
 
     Attributes
     ----------
     columns_ : list of str
         Kept columns in the order of the output.
+    chain_ : SelectionChain or None
+        The fitted steps; None without ``steps`` and after :meth:`from_dict`.
+    selection_ : list of dict
+        Per step ``step``, ``kept`` and ``dropped``, a count for each reason; empty without ``steps``.
     median_, mean_, scale_ : ndarray, (columns,)
         Imputation value, and mean and standard deviation after imputation, on the training rows.
     indicators_ : list of str
@@ -44,10 +56,19 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
         Who was seen.
     """
 
-    def __init__(self, max_features: int = 40, max_correlation: float = 0.9, always: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        max_features: int = 40,
+        max_correlation: float = 0.9,
+        always: tuple[str, ...] = (),
+        steps: Sequence[Step] | None = None,
+        stability: Mapping[str, float] | None = None,
+    ) -> None:
         self.max_features = max_features
         self.max_correlation = max_correlation
         self.always = always
+        self.steps = steps
+        self.stability = stability
 
     def fit(self, X: pd.DataFrame, y: npt.ArrayLike, *, rows: Rows) -> Self:
         """Fit on training rows.
@@ -66,7 +87,9 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
         LeakError
             If a row is not of the training split.
         DataError
-            If no column varies, a column of ``always`` is missing, or one class only is known.
+            If no column varies, a column of ``always`` is missing, one class only is known, or a step leaves nothing.
+        ConfigError
+            If a step or one of its options is unknown or out of range.
         """
         require_split(rows, [Split.TRAIN], "feature selector")
         absent = [name for name in self.always if name not in X.columns]
@@ -84,8 +107,18 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
         values = values[names]
         median = values.median(axis=0)
         filled = values.fillna(median)
-        order = self._by_information(filled, labels)
-        kept = self._uncorrelated(filled, order)
+        self.chain_: SelectionChain | None = None
+        self.selection_: list[dict[str, Any]] = []
+        if self.steps is None:
+            kept = self._uncorrelated(filled, self._by_information(filled, labels))
+        else:
+            self._require_both_classes(labels)
+            forced = tuple(name for name in self.always if name in names)
+            # The steps see what is missing; they impute for themselves.
+            self.chain_ = SelectionChain(self.steps, forced, self.stability).fit(values, labels, rows=rows)
+            still = {"step": "varies", "kept": len(names), "dropped": {"constant or missing": len(varies) - len(names)}}
+            self.selection_ = [still, *self.chain_.summary()]
+            kept = self.chain_.columns_
         self.columns_ = kept
         self.median_ = median[kept].to_numpy(np.float64)
         self.mean_ = filled[kept].mean(axis=0).to_numpy(np.float64)
@@ -105,7 +138,7 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
         X = X.replace([np.inf, -np.inf], np.nan)
         there = set(_prefixes(X))
         nowhere = {name for name, modality in MODALITIES.items() if not modality.required and name not in there}
-        X = X.reindex(columns=[*X.columns, *(name for name in self.columns_ if _prefix(name) in nowhere)])
+        X = X.reindex(columns=[*X.columns, *(name for name in self.columns_ if prefix_of(name) in nowhere)])
         missing = [name for name in self.columns_ if name not in X.columns]
         if missing:
             raise DataError(
@@ -124,6 +157,7 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
 
     def to_dict(self) -> dict[str, Any]:
         """The fitted state as plain data, without patients."""
+        chosen = {} if self.steps is None else {"steps": plain_steps(self.steps), "selection": self.selection_}
         return {
             "max_features": self.max_features,
             "max_correlation": self.max_correlation,
@@ -133,12 +167,15 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
             "mean": self.mean_.tolist(),
             "scale": self.scale_.tolist(),
             "indicators": self.indicators_,
+            **chosen,
         }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Restore what :meth:`to_dict` gave."""
-        selector = cls(state["max_features"], state["max_correlation"], tuple(state["always"]))
+        selector = cls(state["max_features"], state["max_correlation"], tuple(state["always"]), state.get("steps"))
+        selector.chain_ = None
+        selector.selection_ = list(state.get("selection", []))
         selector.columns_ = list(state["columns"])
         selector.median_, selector.mean_, selector.scale_ = (
             np.array(state[name], dtype=np.float64) for name in ("median", "mean", "scale")
@@ -149,16 +186,22 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
 
     def _by_information(self, filled: pd.DataFrame, labels: npt.NDArray[np.float64]) -> list[str]:
         """Columns by distance of their AUC from chance, those of ``always`` first."""
+        known = self._require_both_classes(labels)
+        areas = auc(filled.to_numpy(np.float64)[known], labels[known])
+        score = dict(zip(filled.columns, np.round(np.abs(areas - 0.5), 9).tolist(), strict=True))
+        forced = [name for name in self.always if name in score]
+        # Rounded, so that columns which differ by floating-point noise keep the table's order.
+        rest = sorted((n for n in score if n not in forced), key=lambda name: -score[name])
+        return [*forced, *rest]
+
+    def _require_both_classes(self, labels: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Rows with a known label."""
         known = np.isfinite(labels)
         if len(set(labels[known])) < 2:
             raise DataError(
                 "found one class only among the training rows, expected both; use fewer folds or more patients"
             )
-        auc = {name: roc_auc_score(labels[known], filled[name].to_numpy()[known]) for name in filled.columns}
-        forced = [name for name in self.always if name in auc]
-        # Rounded, so that columns which differ by floating-point noise keep the table's order.
-        rest = sorted((n for n in auc if n not in forced), key=lambda name: -round(abs(auc[name] - 0.5), 9))
-        return [*forced, *rest]
+        return known
 
     def _uncorrelated(self, filled: pd.DataFrame, order: list[str]) -> list[str]:
         ranks = filled[order].rank().to_numpy(np.float64)
@@ -176,15 +219,10 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
         return [order[position] for position in kept]
 
 
-def _prefix(column: str) -> str:
-    """The modality of a feature column, ``clinical`` for a clinical one."""
-    return column.split(".", 1)[0]
-
-
 def _prefixes(values: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(_prefix(str(name)) for name in values.columns))
+    return list(dict.fromkeys(prefix_of(str(name)) for name in values.columns))
 
 
 def _is_present(values: pd.DataFrame, prefix: str) -> pd.Series:
-    columns = [name for name in values.columns if _prefix(str(name)) == prefix]
+    columns = [name for name in values.columns if prefix_of(str(name)) == prefix]
     return values[columns].notna().any(axis=1)

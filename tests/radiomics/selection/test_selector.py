@@ -13,9 +13,9 @@ from scipy.stats import spearmanr
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from usdlr.core.errors import DataError, LeakError
+from usdlr.core.errors import ConfigError, DataError, LeakError
 from usdlr.core.leak import Rows
-from usdlr.radiomics.selection import CLIP, FeatureSelector
+from usdlr.radiomics.selection.selector import CLIP, FeatureSelector
 
 SIZE = "clinical.tumour_size_mm"
 
@@ -275,5 +275,59 @@ def test_ties_keep_the_order_of_the_table() -> None:
 def test_scikit_learn_can_clone_it() -> None:
     from sklearn.base import clone
 
-    selector = FeatureSelector(7, 0.5, (SIZE,))
-    assert clone(selector).get_params() == {"max_features": 7, "max_correlation": 0.5, "always": (SIZE,)}
+    selector = FeatureSelector(7, 0.5, (SIZE,), ["variance"])
+    expected = {"max_features": 7, "max_correlation": 0.5, "always": (SIZE,), "steps": ["variance"], "stability": None}
+    assert clone(selector).get_params() == expected
+
+
+STEPS: list[Any] = ["variance", "correlation", {"univariate": {"max_fdr": 0.5}}, {"mrmr": {"max_features": 2}}]
+
+
+def test_steps_choose_and_the_numbers_stay_those_of_scikit_learn() -> None:
+    X, y = elasto_table()
+    X[name("Twin")] = 2 * X[name("Planted")]
+    X[name("Constant")] = 1.0
+    X[name("Holes")] = (X[name("Planted")] + 3 * y).where(np.arange(len(X)) % 3 > 0)  # the best, where it is measured
+    selector = fitted(X, y, steps=STEPS, always=(SIZE,))
+    assert selector.columns_[0] == SIZE
+    assert len(selector.columns_) == 3
+    assert selector.indicators_ == ["elasto"]
+    imputer = SimpleImputer(strategy="median").fit(X[selector.columns_])
+    expected = StandardScaler().fit_transform(imputer.transform(X[selector.columns_]))
+    np.testing.assert_allclose(selector.transform(X)[:, :3], np.clip(expected, -CLIP, CLIP), atol=1e-6)
+    assert [one["step"] for one in selector.selection_] == ["varies", "variance", "correlation", "univariate", "mrmr"]
+    assert selector.selection_[1]["dropped"] == {"missing": 1}
+    dropped = sum(count for one in selector.selection_ for count in one["dropped"].values())
+    assert dropped == X.shape[1] - 3
+    assert selector.selection_[0]["dropped"] == {"constant or missing": 1}
+
+
+def test_steps_survive_json_and_their_absence_adds_no_key() -> None:
+    X, y = elasto_table()
+    selector = fitted(X, y, steps=STEPS, always=(SIZE,), stability={name("Planted"): 0.9})
+    text = json.dumps(selector.to_dict(), allow_nan=False)
+    assert "p0" not in text
+    restored = FeatureSelector.from_dict(json.loads(text))
+    assert json.dumps(restored.to_dict()) == text
+    assert restored.selection_ == selector.selection_
+    np.testing.assert_array_equal(restored.transform(X), selector.transform(X))
+    plain = fitted(X, y).to_dict()
+    assert set(plain) == set(text_keys(text)) - {"steps", "selection"}
+    assert FeatureSelector.from_dict(plain).selection_ == []
+
+
+def text_keys(text: str) -> list[str]:
+    return list(json.loads(text))
+
+
+def test_steps_keep_the_guards() -> None:
+    X, y = table()
+    X["clinical.age_years"] = 50.0
+    assert "clinical.age_years" not in fitted(X, y, steps=["variance"], always=("clinical.age_years",)).columns_
+    with pytest.raises(DataError, match="found one class only"):
+        fitted(X, np.ones(len(X)), steps=["variance"])
+    with pytest.raises(ConfigError, match="did you mean 'lasso'"):
+        fitted(X, y, steps=["laso"])
+    mixed = Rows.of([f"p{i}" for i in range(len(X))], ["train"] * (len(X) - 1) + ["test"])
+    with pytest.raises(LeakError):
+        FeatureSelector(steps=["variance"]).fit(X, y, rows=mixed)

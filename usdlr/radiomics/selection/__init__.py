@@ -1,0 +1,1 @@
+"""From many features to few, fitted on training rows only."""
