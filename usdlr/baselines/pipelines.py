@@ -15,6 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from usdlr.baselines.signature import SignatureNomogram
+from usdlr.baselines.svm import SupportVectors
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.leak import Rows, require_split
 from usdlr.core.types import Split
@@ -33,13 +35,21 @@ class Baseline:
     columns : callable
         Chooses its columns from those of the design table.
     build : callable
-        Makes the unfitted scikit-learn estimator from a seed.
+        Makes the unfitted scikit-learn estimator from a seed and the number of training rows.
+    by_patient : bool
+        Whether the estimator divides its training rows itself: it is then given the table and ``rows``, so that
+        patients stay whole.
     """
 
     name: str
     title: str
     columns: Callable[[list[str]], list[str]]
-    build: Callable[[int], Any]
+    build: Callable[[int, int], Any]
+    by_patient: bool = False
+
+
+ENOUGH_ROWS = 100  # for scikit-learn's default of 20 rows per leaf
+LEAST_PATIENTS = 3  # of each class, to be divided into folds with both classes
 
 
 def _size(columns: list[str]) -> list[str]:
@@ -54,26 +64,27 @@ def _finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _trees(seed: int) -> Any:
+def _trees(seed: int, count: int) -> Any:
     return make_pipeline(
         SimpleImputer(strategy="median"),
         ExtraTreesClassifier(500, min_samples_leaf=3, class_weight="balanced", n_jobs=1, random_state=seed),
     )
 
 
-def _forest(seed: int) -> Any:
+def _forest(seed: int, count: int) -> Any:
     return make_pipeline(
         SimpleImputer(strategy="median"),
         RandomForestClassifier(500, min_samples_leaf=3, class_weight="balanced", n_jobs=1, random_state=seed),
     )
 
 
-def _boosting(seed: int) -> Any:
+def _boosting(seed: int, count: int) -> Any:
     # The default of 20 rows per leaf cannot split the few dozen rows of a second stage.
-    return HistGradientBoostingClassifier(max_iter=200, learning_rate=0.05, min_samples_leaf=5, random_state=seed)
+    leaf = 20 if count >= ENOUGH_ROWS else 5
+    return HistGradientBoostingClassifier(max_iter=200, learning_rate=0.05, min_samples_leaf=leaf, random_state=seed)
 
 
-def _lasso(seed: int) -> Any:
+def _lasso(seed: int, count: int) -> Any:
     # With C up to 0.1, thirty rows leave no column a weight.
     return make_pipeline(
         SimpleImputer(strategy="median"),
@@ -82,7 +93,15 @@ def _lasso(seed: int) -> Any:
     )
 
 
-def _logistic(seed: int) -> Any:
+def _signature(seed: int, count: int) -> Any:
+    return SignatureNomogram(seed)
+
+
+def _svm(seed: int, count: int) -> Any:
+    return SupportVectors(seed)
+
+
+def _logistic(seed: int, count: int) -> Any:
     return make_pipeline(SimpleImputer(strategy="median"), FunctionTransformer(np.log1p), LogisticRegression())
 
 
@@ -94,6 +113,10 @@ BASELINES: dict[str, Baseline] = {
         Baseline("radiomics_boosting", "radiomics and size (gradient boosting)", _everything, _boosting),
         Baseline("radiomics_forest", "radiomics and size (random forest)", _everything, _forest),
         Baseline("radiomics_lasso", "radiomics and size (L1 logistic regression)", _everything, _lasso),
+        Baseline(
+            "radiomics_signature", "radiomics signature and size (logistic nomogram)", _everything, _signature, True
+        ),
+        Baseline("radiomics_svm", "radiomics and size (support vector machine)", _everything, _svm, True),
     )
 }
 
@@ -141,7 +164,8 @@ def fit_and_score(
     LeakError
         If a fitted row is not of the training split.
     DataError
-        If the training rows have nothing in the baseline's columns, or their labels are not 0 and 1.
+        If the training rows have nothing in the baseline's columns, their labels are not 0 and 1, or a baseline that
+        divides them has fewer than three patients in a class.
     """
     require_split(rows, [Split.TRAIN], f"baseline {baseline.name}")
     columns = baseline.columns([str(name) for name in design.columns])
@@ -160,7 +184,25 @@ def fit_and_score(
     measured = np.isfinite(values).any(axis=0)  # a column that no training row has teaches nothing
     if not measured.any():
         raise DataError(f"found no value in the columns of the baseline {baseline.name}, expected some; leave it out")
-    estimator = baseline.build(seed)
-    estimator.fit(values[:, measured], known.astype(np.int64))
+    estimator = baseline.build(seed, len(known))
     others = _finite(judged[columns].to_numpy(np.float64))[:, measured]
+    if baseline.by_patient:
+        _require_patients(baseline, known, rows)
+        names = [columns[place] for place in np.flatnonzero(measured)]
+        estimator.fit(pd.DataFrame(values[:, measured], columns=names), known, rows=rows)
+        return np.asarray(estimator.predict_proba(pd.DataFrame(others, columns=names))[:, 1], dtype=np.float64)
+    estimator.fit(values[:, measured], known.astype(np.int64))
     return np.asarray(estimator.predict_proba(others)[:, 1], dtype=np.float64)
+
+
+def _require_patients(baseline: Baseline, labels: npt.NDArray[np.float64], rows: Rows) -> None:
+    """Refuse training rows that cannot be divided by patient."""
+    of_class: dict[float, set[str]] = {0.0: set(), 1.0: set()}
+    for label, patient in zip(labels.tolist(), rows.patient_id, strict=True):
+        of_class[label].add(patient)
+    fewest = min(map(len, of_class.values()))
+    if fewest < LEAST_PATIENTS:
+        raise DataError(
+            f"found {fewest} training patients in the rarer class of the baseline {baseline.name}, expected at least "
+            f"{LEAST_PATIENTS}, since it divides them for its own choices; use more patients or leave it out"
+        )
