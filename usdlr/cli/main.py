@@ -22,6 +22,7 @@ COMMANDS = {
     "features": "measure radiomics of every case",
     "run": "run an experiment: features, folds, fits, cascade, report, bundle",
     "predict": "apply a bundle to a cohort",
+    "benchmark": "measure how fast this machine measures, and how far engines part",
 }
 DONE, WRONG_INPUT, INTERRUPTED = 0, 2, 130
 
