@@ -23,6 +23,7 @@ TINY = {
     "gallery": "4",
     "radiomics.pixel_mm": "0.25",
     "radiomics.min_pixels": "16",
+    "selection.bootstraps": "2",
 }
 
 

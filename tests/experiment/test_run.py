@@ -215,6 +215,22 @@ def test_report_says_what_it_must(run_folder: Path) -> None:
     assert not [name for name in cases["patient_id"] if name in (run_folder / "bundle" / "bundle.json").read_text()]
 
 
+def test_the_report_shows_which_features_the_folds_chose(run_folder: Path) -> None:
+    """The figure's numbers are those of the members' own files."""
+    for stage in ("sln", "nsln"):
+        chosen = [
+            set(json.loads(path.read_text(encoding="utf-8"))["columns"])
+            for path in sorted(run_folder.glob(f"work/fits/[0-9]*/{stage}/selector.json"))
+        ]
+        figure = (run_folder / "figures" / f"selection_{stage}.svg").read_text(encoding="utf-8")
+        assert len(chosen) == 2
+        assert "2 folds" in figure
+        assert "2 bootstraps" in figure
+        # Tumour size is always kept.
+        assert all("clinical.tumour_size_mm" in columns for columns in chosen)
+    assert 'id="selection"' in (run_folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_same_command_twice_gives_identical_tables(run_folder: Path, cohort: Path, tmp_path: Path) -> None:
     run_experiment(tiny_config(cohort, "--jobs", "2"), tmp_path / "run")
     assert hashes(tmp_path / "run") == hashes(run_folder)
@@ -334,7 +350,7 @@ def test_planted_scaler_fitted_on_all_rows_is_refused(
     from usdlr.core.leak import Rows
     from usdlr.core.types import Stage
     from usdlr.experiment import fit
-    from usdlr.radiomics.selection import FeatureSelector
+    from usdlr.radiomics.selection.selector import FeatureSelector
 
     original = FeatureSelector.fit
 

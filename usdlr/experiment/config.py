@@ -14,7 +14,8 @@ from usdlr.ingest.settings import IngestSettings
 from usdlr.ingest.splits import SplitSettings
 from usdlr.models.settings import NetworkSettings
 from usdlr.radiomics.design import require_preoperative
-from usdlr.radiomics.engines import PYRADIOMICS
+from usdlr.radiomics.engines import DEFAULT_ENGINE
+from usdlr.radiomics.selection.chain import check_steps
 from usdlr.radiomics.settings import RadiomicsSettings
 from usdlr.tasks.settings import FitSettings
 
@@ -87,10 +88,18 @@ class SelectionSettings:
         Number of features beside the clinical variables.
     max_correlation : float
         Of two features with a larger absolute Spearman correlation, one goes.
+    steps : list, optional
+        Steps of a :class:`usdlr.radiomics.selection.chain.SelectionChain` by name, with options where a step is a
+        mapping, e.g. ``[variance, {correlation: {max_correlation: 0.8}}, {mrmr: {max_features: 20}}]``;
+        they then choose instead of the two above.
+    bootstraps : int
+        Draws of the training patients on which the choice is repeated, for the report alone; 0 for none.
     """
 
     max_features: int = 40
     max_correlation: float = 0.9
+    steps: list[str | dict[str, Any]] | None = None
+    bootstraps: int = 20
 
     def __post_init__(self) -> None:
         if self.max_features < 1 or not 0 < self.max_correlation <= 1:
@@ -98,6 +107,10 @@ class SelectionSettings:
                 f"found selection.max_features = {self.max_features} and selection.max_correlation = "
                 f"{self.max_correlation}, expected at least 1 feature and a correlation above 0 up to 1"
             )
+        if self.bootstraps < 0:
+            raise ConfigError(f"found selection.bootstraps = {self.bootstraps}, expected 0 or more")
+        if self.steps is not None:
+            check_steps(self.steps)
 
 
 @dataclass(frozen=True)
@@ -145,7 +158,7 @@ class ExperimentConfig:
     data: DataSettings
     splits: SplitSettings = field(default_factory=SplitSettings)
     radiomics: RadiomicsSettings = field(default_factory=RadiomicsSettings)
-    engine: str = PYRADIOMICS
+    engine: str = DEFAULT_ENGINE
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     crop: CropSettings = field(default_factory=CropSettings)
     model: NetworkSettings = field(default_factory=NetworkSettings)

@@ -21,9 +21,8 @@ from usdlr.data.samples import SampleStore
 from usdlr.experiment.cohort import axilla_labels, image_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
+from usdlr.experiment.selections import make_selector
 from usdlr.inference.stage import load_stage, prepare_torch, save_stage
-from usdlr.radiomics.design import CLINICAL
-from usdlr.radiomics.selection import FeatureSelector
 from usdlr.tasks.fit import fit_stage
 
 
@@ -86,11 +85,7 @@ def run_fit(job: FitJob) -> None:
     known = np.isfinite(label)
     train, tuning = (np.flatnonzero(known & (split == str(part))) for part in (Split.TRAIN, Split.TUNING))
 
-    selector = FeatureSelector(
-        config.selection.max_features,
-        config.selection.max_correlation,
-        tuple(CLINICAL + name for name in config.data.clinical),
-    )
+    selector = make_selector(config)
     rows = Rows.of(cases["patient_id"].iloc[train], split[train])
     selector.fit(design.iloc[train], label[train], rows=rows)
     seed = derive_seed(config.seed, job.fold, job.stage)

@@ -29,6 +29,7 @@ from usdlr.experiment.fit import FitJob, run_fit
 from usdlr.experiment.gallery import gallery_cases
 from usdlr.experiment.layout import Layout
 from usdlr.experiment.results import run_metrics
+from usdlr.experiment.selections import chosen_features, fitted_nomograms
 from usdlr.experiment.truth import ceiling_lines, run_ceilings, run_scenario, run_truth
 from usdlr.inference.bundle import write_bundle
 from usdlr.inference.predictor import exclusion_table, failure_reasons
@@ -44,6 +45,9 @@ from usdlr.radiomics.engines import build_engine
 from usdlr.radiomics.extract import extract
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.study import write_report
+
+# One case may take this long, in a process of its own; then it becomes a row with a reason.
+STALL_S = 1800.0
 
 
 def run_experiment(config: ExperimentConfig, out: Path) -> Path:
@@ -221,6 +225,7 @@ class _Run:
                 engine=config.engine,
                 jobs=config.jobs,
                 ledger=layout.out / "work" / "features",
+                stall_s=STALL_S if config.jobs > 1 else None,
             )
             tables.FEATURES.write(
                 table, layout.features, self._provenance("features", layout.ingested / "cases.parquet")
@@ -369,6 +374,8 @@ class _Run:
                 gallery=gallery,
                 provenance=provenance.as_dict(),
                 config_yaml=yaml.safe_dump(config.identity(), sort_keys=False, allow_unicode=True),
+                selection=chosen_features(config, layout, cases),
+                nomograms=fitted_nomograms(config, layout, cases),
             ),
             layout.out,
         )

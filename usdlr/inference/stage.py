@@ -24,7 +24,7 @@ from usdlr.data.samples import SampleStore
 from usdlr.decision.calibration import PlattCalibrator
 from usdlr.models.network import FusionNetwork
 from usdlr.models.settings import NetworkSettings
-from usdlr.radiomics.selection import FeatureSelector
+from usdlr.radiomics.selection.selector import FeatureSelector
 
 WEIGHTS, SELECTOR, CALIBRATOR = "model.safetensors", "selector.json", "calibrator.json"
 BASE = f"{CONTRIBUTION_PREFIX}base"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,8 @@ import pandas as pd
 from usdlr.core.errors import TableError
 from usdlr.core.tables import DECISIONS, EXCLUSIONS, PREDICTIONS
 from usdlr.core.types import ContractStatus, RiskGroup, Split, Stage
+from usdlr.radiomics.selection.frequency import SelectionFrequency
+from usdlr.report.figures_nomogram import NomogramLike
 from usdlr.report.gallery import GalleryCase
 from usdlr.report.tables import CEILINGS, Estimate, Marks
 
@@ -102,6 +104,10 @@ class StudyInputs:
         As of :meth:`usdlr.core.provenance.Provenance.as_dict`.
     config_yaml : str
         The resolved configuration.
+    selection : mapping of str to SelectionFrequency
+        How often each feature was chosen, by ``folds-{stage}`` and ``bootstraps-{stage}``; what is absent is not shown.
+    nomograms : mapping of str to nomogram
+        By stage, to be drawn; may be empty.
 
     Raises
     ------
@@ -118,6 +124,8 @@ class StudyInputs:
     gallery: Sequence[GalleryCase]
     provenance: Mapping[str, Any]
     config_yaml: str
+    selection: Mapping[str, SelectionFrequency] = field(default_factory=dict)
+    nomograms: Mapping[str, NomogramLike] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = [path for path in REQUIRED if not _present(self.metrics, path)]
