@@ -97,6 +97,23 @@ def test_wrong_options_are_one_line(
     assert message in refused(capsys, cases, *([] if "--settings" in words else QUICK), *chosen)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("radiomics.bin_count", "32.5", "a whole number or null"),
+        ("radiomics.pixel_mm", "nan", "a finite number or null"),
+        ("radiomics.normalize", "maybe", "true or false"),
+        ("radiomics.rois", "3", "a list such as [a, b]"),
+        ("jobs", "two", "a whole number"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_said_in_words(
+    capsys: pytest.CaptureFixture[str], key: str, value: str, expected: str
+) -> None:
+    line = refused(capsys, "x.parquet", "--out", "f.parquet", f"--{key}", value)
+    assert line.endswith(f"found a wrong value of '{key}' on the command line: {value}, expected {expected}")
+
+
 def test_no_out_is_said(cases: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "found no --out, expected one" in refused(capsys, cases)
 

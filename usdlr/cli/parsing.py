@@ -22,6 +22,18 @@ UNKNOWN = (
     re.compile(r"does not accept nested key '(?P<key>[^']+)'"),
 )
 UNRECOGNISED = re.compile(r"unrecognized arguments: (?P<words>.*)")
+GIVEN = re.compile(r"(?:Given|Got) value: (?P<value>.*)$")
+TYPE = re.compile(r"<class '(\w+)'>")
+TYPES = {
+    "int": "a whole number",
+    "float": "a finite number",
+    "bool": "true or false",
+    "str": "text",
+    "tuple": "a list such as [a, b]",
+    "list": "a list such as [a, b]",
+    "dict": "a mapping such as {a: 1}",
+    "NoneType": "null",
+}
 WRONG_VALUE = re.compile(r"Parser key \"(?P<key>[^\"]+)\":\s*(?P<why>.*)", re.DOTALL)
 
 
@@ -63,10 +75,18 @@ def _explain(parser: ArgumentParser, argv: Sequence[str], message: str) -> NoRet
             key = f"{groups['group']}.{groups['key']}" if groups.get("group") else groups["key"]
             raise ConfigError(f"found the unknown key {key!r} {_where(files, key)}{_nearest(parser, key)}")
     if found := WRONG_VALUE.search(message):
-        raise ConfigError(
-            f"found a wrong value of {found['key']!r} {_where(files, found['key'])}: {_one_line(found['why'])}"
-        )
+        why = _in_words(_one_line(found["why"]))
+        raise ConfigError(f"found a wrong value of {found['key']!r} {_where(files, found['key'])}: {why}")
     raise ConfigError(f"found {_one_line(message)}; see --help")
+
+
+def _in_words(why: str) -> str:
+    """What was given and what is expected, where that can be told from the parser's own words."""
+    given = GIVEN.search(why)
+    types = list(dict.fromkeys(TYPE.findall(why.partition("Given value")[0].partition("Got value")[0])))
+    if given is None or not types or not all(name in TYPES for name in types):
+        return why
+    return f"{given['value']}, expected {' or '.join(TYPES[name] for name in types)}"
 
 
 def _nearest(parser: ArgumentParser, key: str) -> str:
