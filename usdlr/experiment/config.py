@@ -196,8 +196,8 @@ class ExperimentConfig:
         return OnUncertified(self.contract.on_uncertified)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data: what YAML and JSON give back."""
+        return asdict(self) | {"radiomics": self.radiomics.as_dict()}
 
     def identity(self) -> dict[str, Any]:
         """What decides the result: everything but the machine's paths and the number of processes."""
