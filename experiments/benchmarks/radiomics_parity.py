@@ -27,21 +27,16 @@ import pandas as pd
 from usdlr.core.errors import DataError
 from usdlr.core.files import read_json, write_json
 from usdlr.core.pool import Outcome, run_all
+from usdlr.core.types import MaskSource
 from usdlr.core.units import Spacing
+from usdlr.imaging.mask import LesionMask
+from usdlr.imaging.rings import peritumoral_ring
 from usdlr.radiomics.engines import NATIVE, PYRADIOMICS, build_engine
 from usdlr.radiomics.settings import IMAGE_TYPES, RadiomicsSettings
 
 RELATIVE, ABSOLUTE = 1e-8, 1e-12
 MODES: dict[str, dict[str, Any]] = {"count": {"bin_count": 32}, "width": {"bin_count": None, "bin_width": 5.0}}
 SMALLEST_SLICE = 16
-
-
-def ring_of(mask: np.ndarray, spacing: Spacing, margin_mm: float) -> np.ndarray:
-    """Outside the lesion, within the margin, by Euclidean distance."""
-    from scipy.ndimage import distance_transform_edt
-
-    away = distance_transform_edt(~mask, sampling=(spacing.row_mm, spacing.col_mm))
-    return (away > 0) & (away <= margin_mm)
 
 
 def breast_lesions(folder: Path) -> Iterator[dict[str, Any]]:
@@ -96,7 +91,8 @@ def load(item: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray], Spaci
     margin = item["margin"]
     if margin is None:
         margin = np.sqrt(4 * mask.sum() / np.pi) / 4 * item["mm"]
-    return pixels, {"lesion": mask, "ring": ring_of(mask, spacing, margin)}, spacing
+    ring = peritumoral_ring(LesionMask(mask, spacing, MaskSource.READER), margin)
+    return pixels, {"lesion": mask, "ring": ring.pixels}, spacing
 
 
 def compare(item: dict[str, Any]) -> dict[str, Any]:

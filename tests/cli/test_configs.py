@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.tiny import DEMO, ROOT
 from usdlr.cli.run import read_config
+from usdlr.radiomics.settings import PRESETS, RadiomicsSettings, preset
 from usdlr.simulate.scenario_file import find_scenario
 
 PARTS = {"model": "model", "radiomics": "radiomics", "trainer": "fit", "cascade": "contract"}
@@ -56,3 +58,9 @@ def test_component_named_inside_a_file_is_found_beside_it(tmp_path: Path) -> Non
     (tmp_path / "experiment.yaml").write_text("name: x\nquestion: y\ndata: {centre: simulated}\nmodel: part.yaml\n")
     config, _ = read_config([str(tmp_path / "experiment.yaml"), "--out", "x"])
     assert config.model.backbone == "resnet18"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_and_its_file_say_the_same(name: str) -> None:
+    settings = yaml.safe_load((ROOT / "configs" / "radiomics" / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert RadiomicsSettings(**settings) == preset(name)

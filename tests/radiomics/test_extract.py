@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.radiomics.repeated import MM, case
 from usdlr.core.columns import FEATURE_PATTERN
 from usdlr.core.errors import CaseError, ConfigError
 from usdlr.core.hashing import table_hash
@@ -29,7 +30,6 @@ from usdlr.radiomics.engines import PYRADIOMICS, build_engine
 from usdlr.radiomics.extract import extract, measure_images
 from usdlr.radiomics.settings import RadiomicsSettings
 
-MM = 0.2
 SHAPE = (90, 100)
 SETTINGS = RadiomicsSettings(classes=("shape2D", "firstorder", "glcm"), margin_mm=2.0)
 
@@ -48,23 +48,7 @@ def cohort(folder: Path, radii_mm: list[float], *, elasto: set[int]) -> pd.DataF
         write_png(folder / f"{i}_mask.png", mask_to_png(disc(radius)))
         if i in elasto:
             write_png(folder / f"{i}_elasto.png", stiffness_to_png(rng.uniform(5, 150, SHAPE)))
-        rows.append(
-            {
-                "centre_id": "a",
-                "patient_id": f"p{i}",
-                "side": "left",
-                "lesion_id": "1",
-                "image_id": f"case{i}",
-                "site": "tumour",
-                "mask_source": "reader",
-                "spacing_source": "manifest",
-                "row_mm": MM,
-                "col_mm": MM,
-                "bmode_path": f"{i}_bmode.png",
-                "mask_path": f"{i}_mask.png",
-                "elasto_path": f"{i}_elasto.png" if i in elasto else None,
-            }
-        )
+        rows.append(case(i, elasto_path=f"{i}_elasto.png" if i in elasto else None))
     return CASES.conform(pd.DataFrame(rows))
 
 

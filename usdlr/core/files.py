@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from usdlr.core.errors import DataError
+from usdlr.core.hashing import data_hash
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -86,7 +86,7 @@ def _finite(value: Any) -> Any:
 def write_checked(path: Path, value: Any) -> None:
     """Write plain data as JSON with its own hash beside it, for :func:`read_checked`."""
     plain = _finite(value)
-    write_json(path, {"sha256": _digest(plain), "value": plain})
+    write_json(path, {"sha256": data_hash(plain), "value": plain})
 
 
 def read_checked(path: Path) -> Any | None:
@@ -96,9 +96,4 @@ def read_checked(path: Path) -> Any | None:
         value, expected = found["value"], found["sha256"]
     except (DataError, OSError, KeyError, TypeError, IndexError):
         return None
-    return value if _digest(value) == expected else None
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return value if data_hash(value) == expected else None

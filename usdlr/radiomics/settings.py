@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from usdlr.core.errors import ConfigError
@@ -190,7 +190,7 @@ class RadiomicsSettings:
         return (self.bin_width_of or {}).get(image_type, self.bin_width)
 
 
-# Reasons for the preset are in README.md beside this file's experiments and in `usdlr features --explain-binning`.
+# As in configs/radiomics, where the reasons stand; `usdlr features --explain-binning` measures them on own images.
 PRESETS: dict[str, dict[str, Any]] = {
     "ultrasound": {
         "image_types": ("Original", "Wavelet", "LoG"),
@@ -213,11 +213,6 @@ def preset(name: str) -> RadiomicsSettings:
     if name not in PRESETS:
         raise ConfigError(f"found the radiomics preset {name!r}, expected one of {', '.join(PRESETS)}")
     return RadiomicsSettings(**PRESETS[name])
-
-
-def setting_names() -> tuple[str, ...]:
-    """Keys of :class:`RadiomicsSettings`."""
-    return tuple(field.name for field in fields(RadiomicsSettings))
 
 
 def _require_wavelet(name: str) -> None:

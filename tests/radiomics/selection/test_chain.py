@@ -15,8 +15,8 @@ from tests.radiomics.selector_data import column, fitted, people, planted
 from usdlr.core.errors import ConfigError, DataError, LeakError
 from usdlr.core.leak import Rows
 from usdlr.radiomics.selection.chain import STEPS, SelectionChain, check_steps
+from usdlr.radiomics.selection.filter_methods import CorrelationSelector, VarianceSelector
 from usdlr.radiomics.selection.mrmr import MRMRSelector
-from usdlr.radiomics.selection.univariate import CorrelationSelector, VarianceSelector
 
 SIZE = "clinical.tumour_size_mm"
 CONFIG = yaml.safe_load("""

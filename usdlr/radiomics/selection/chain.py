@@ -16,10 +16,10 @@ from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.leak import Rows, require_split
 from usdlr.core.types import Split
 from usdlr.radiomics.selection.base import ColumnSelector
+from usdlr.radiomics.selection.filter_methods import CorrelationSelector, UnivariateSelector, VarianceSelector
 from usdlr.radiomics.selection.forest import BorutaSelector
 from usdlr.radiomics.selection.mrmr import MRMRSelector
 from usdlr.radiomics.selection.sparse import ElasticNetSelector, LassoSelector
-from usdlr.radiomics.selection.univariate import CorrelationSelector, UnivariateSelector, VarianceSelector
 
 Step: TypeAlias = str | Mapping[str, Mapping[str, Any] | None]
 

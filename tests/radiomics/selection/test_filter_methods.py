@@ -19,7 +19,7 @@ from tests.radiomics.selector_data import column, correlated, fitted, people, pl
 from usdlr.core.errors import ConfigError, DataError, LeakError
 from usdlr.core.leak import Rows
 from usdlr.radiomics.selection.chain import STEPS
-from usdlr.radiomics.selection.univariate import CorrelationSelector, UnivariateSelector, VarianceSelector
+from usdlr.radiomics.selection.filter_methods import CorrelationSelector, UnivariateSelector, VarianceSelector
 
 QUICK: dict[str, dict[str, Any]] = {"boruta": {"rounds": 12, "trees": 15}, "mrmr": {"max_features": 4}}
 NAMES = sorted(STEPS)
