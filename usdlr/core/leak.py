@@ -35,6 +35,11 @@ class Rows:
         """Build from any two columns."""
         return cls(tuple(map(str, patient_id)), tuple(map(str, split)))
 
+    def take(self, use: Iterable[bool]) -> Rows:
+        """The rows where ``use`` is true; one truth value per row."""
+        kept = [pair for pair, keep in zip(zip(self.patient_id, self.split, strict=True), use, strict=True) if keep]
+        return Rows(tuple(patient for patient, _ in kept), tuple(split for _, split in kept))
+
     def __len__(self) -> int:
         return len(self.patient_id)
 
