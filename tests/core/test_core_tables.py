@@ -44,6 +44,8 @@ MINIMAL: dict[str, tuple[Table, dict[str, Any]]] = {
             "fold": "0",
             "split": "test",
             "logit": -0.5,
+            "logit_low": -1.5,
+            "logit_high": 0.25,
             "probability": 0.38,
             "model_id": "0123456789ab",
         },

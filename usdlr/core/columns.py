@@ -24,6 +24,8 @@ STRING, FLOAT, INTEGER, BOOLEAN = "str", "float64", "Int64", "boolean"
 
 PROXY_PREFIX = "proxy_"
 CONTRIBUTION_PREFIX = "contribution."
+# What names an axilla, the unit of decision.
+AXILLA_KEY = ["patient_id", "side"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,18 @@ PATHS: tuple[Column, ...] = (
         for modality in MODALITIES.values()
     ),
     Column("mask_path", STRING, "Canonical lesion mask on the B-mode grid, 0 or 255.", nullable=True),
+    Column(
+        "bmode_before_path",
+        STRING,
+        "The clip's frame before, as the B-mode image and on its grid; null: no clip, or no such frame.",
+        nullable=True,
+    ),
+    Column(
+        "bmode_after_path",
+        STRING,
+        "The clip's frame after, as the B-mode image and on its grid; null: no clip, or no such frame.",
+        nullable=True,
+    ),
     Column(
         "strain_path",
         STRING,
@@ -251,9 +265,11 @@ PREDICTIONS: tuple[Column, ...] = (
         choices=("train", "tuning", "calibration", "test", "external"),
     ),
     Column("logit", FLOAT, "Calibrated log-odds of the positive class.", "nat"),
+    Column("logit_low", FLOAT, "Lower end of the log-odds' 90 % interval; about the estimate, not the patient.", "nat"),
+    Column("logit_high", FLOAT, "Upper end of the log-odds' 90 % interval.", "nat"),
     Column("probability", FLOAT, "Calibrated; nsln: P(NSLN positive | SLN positive, x).", "1", low=0.0, high=1.0),
     Column(
-        r"^contribution\.[A-Za-z0-9_.]+$",
+        r"^contribution\.[A-Za-z0-9_.\-]+$",
         FLOAT,
         "Additive share of one input block in the logit; null: block absent.",
         "nat",
