@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -293,4 +294,43 @@ def test_canonical_files_have_one_form(
     assert cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
     with pytest.raises(CaseError, match="ingest the source again") as caught:
         read_case(case, tmp_path)
+    assert caught.value.code is code
+
+
+def test_the_frames_of_a_clip_are_read_beside_the_image(case: dict[str, Any], tmp_path: Path) -> None:
+    first, last = noise((20, 30)) // 2, 255 - noise((20, 30))
+    write_png(tmp_path / "first.png", first)
+    write_png(tmp_path / "last.png", last)
+    assert read_case(case, tmp_path).frames == {}  # a table without such columns
+    images = read_case({**case, "bmode_before_path": "first.png", "bmode_after_path": "last.png"}, tmp_path)
+    assert list(images.frames) == ["bmode@-1", "bmode@+1"]
+    for name, pixels in (("bmode@-1", first), ("bmode@+1", last)):
+        frame = images.frames[name]
+        np.testing.assert_array_equal(frame.pixels, pixels.astype(np.float32))
+        assert (frame.spacing, frame.modality, frame.fov is images.fov) == (Spacing(0.1, 0.2), "bmode", True)
+    assert set(images.images) == {"bmode", "elasto"}
+
+
+@pytest.mark.parametrize("null", [None, float("nan"), pd.NA])
+def test_a_frame_that_is_not_there_is_absent(case: dict[str, Any], tmp_path: Path, null: object) -> None:
+    write_png(tmp_path / "last.png", noise((20, 30)))
+    images = read_case({**case, "bmode_before_path": null, "bmode_after_path": "last.png"}, tmp_path)
+    assert set(images.frames) == {"bmode@+1"}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "code", "message"),
+    [
+        (None, ExclusionCode.IMAGE_MISSING, r"found no file last\.png"),
+        (noise((20, 29)), ExclusionCode.MASK_SIZE_MISMATCH, "neighbouring frame of 20 x 29 pixels on .* 20 x 30"),
+        (noise((20, 30), np.uint16), ExclusionCode.IMAGE_UNREADABLE, "ingest the source again"),
+    ],
+)
+def test_a_frame_that_cannot_be_used_excludes_the_case(
+    case: dict[str, Any], tmp_path: Path, pixels: npt.NDArray[Any] | None, code: ExclusionCode, message: str
+) -> None:
+    if pixels is not None:
+        write_png(tmp_path / "last.png", pixels)
+    with pytest.raises(CaseError, match=message) as caught:
+        read_case({**case, "bmode_after_path": "last.png"}, tmp_path)
     assert caught.value.code is code

@@ -7,7 +7,7 @@ that the scanner gave no value; masks are 8-bit PNG with 0 or 255. All files of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pandas as pd
 
 from usdlr.core.errors import CaseError
 from usdlr.core.files import write_bytes
-from usdlr.core.modalities import MODALITIES
+from usdlr.core.modalities import BMODE, MODALITIES
 from usdlr.core.types import ExclusionCode, MaskSource
 from usdlr.core.units import Spacing
 from usdlr.imaging.image import BoolArray, FloatArray, UltrasoundImage, require_same_grid
@@ -26,6 +26,8 @@ from usdlr.imaging.mask import LesionMask
 
 STIFFNESS_STEP = 0.01
 STIFFNESS_NO_VALUE = 65535
+# The frames of a clip beside the one that is used: name of the image, column of ``cases``.
+NEIGHBOURS = {f"{BMODE}@-1": "bmode_before_path", f"{BMODE}@+1": "bmode_after_path"}
 # A breast ultrasound frame has about a million pixels; a header that claims far more is an error or an attack.
 MAX_PIXELS = 64_000_000
 
@@ -42,11 +44,15 @@ class CaseImages:
         The lesion.
     fov : bool array, (rows, columns), or None
         Field of view, ``None`` when it is the whole image.
+    frames : mapping of str to UltrasoundImage
+        The clip's frames beside the image, ``bmode@-1`` before and ``bmode@+1`` after it, on the same grid; a still
+        has none.
     """
 
     images: Mapping[str, UltrasoundImage]
     mask: LesionMask
     fov: BoolArray | None
+    frames: Mapping[str, UltrasoundImage] = field(default_factory=dict)
 
 
 def read_png(path: Path, missing: ExclusionCode, unreadable: ExclusionCode) -> npt.NDArray[Any]:
@@ -190,4 +196,12 @@ def read_case(row: Mapping[str, Any], root: Path) -> CaseImages:
         if fov is not None:
             require_same_grid((pixels.shape[0], pixels.shape[1]), (fov.shape[0], fov.shape[1]), "field of view")
         images[modality.name] = UltrasoundImage(pixels, spacing, modality.name, fov)
-    return CaseImages(images, mask, fov)
+    frames: dict[str, UltrasoundImage] = {}
+    for name, column in NEIGHBOURS.items():
+        path = row.get(column)  # a table written before clips were known has no such column
+        if pd.isna(path):
+            continue
+        pixels = READERS[MODALITIES[BMODE].reader](root / str(path))
+        require_same_grid(mask.shape, (pixels.shape[0], pixels.shape[1]), "neighbouring frame")
+        frames[name] = UltrasoundImage(pixels, spacing, BMODE, fov)
+    return CaseImages(images, mask, fov, frames)
