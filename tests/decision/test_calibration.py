@@ -6,14 +6,24 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 
-from usdlr.core.errors import BundleError, InputError, LeakError
+from usdlr.core.errors import BundleError, ConfigError, InputError, LeakError
 from usdlr.core.leak import Rows
-from usdlr.decision.calibration import SMALLEST_SLOPE, PlattCalibrator
+from usdlr.decision.calibration import (
+    CALIBRATORS,
+    LARGEST_SLOPE,
+    SMALLEST_SLOPE,
+    Calibrator,
+    PlattCalibrator,
+    TemperatureCalibrator,
+    build_calibrator,
+    calibrator_from_dict,
+)
 
 Array = NDArray[np.float64]
 
@@ -143,3 +153,117 @@ def test_json_keeps_the_map_exactly_and_no_patient() -> None:
 def test_a_damaged_calibrator_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(BundleError, match="export the bundle again"):
         PlattCalibrator.from_dict(values)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("prior", [0.0, 1.0])
+def test_the_temperature_is_the_optimum_that_a_general_optimiser_finds(seed: int, prior: float) -> None:
+    draw = np.random.default_rng(seed)
+    x = draw.normal(0.0, 2.0, 40)
+    y = (draw.random(40) < expit(0.6 * x)).astype(float)
+
+    def loss(temperature: float) -> float:
+        p = expit(x / temperature)
+        return float(-np.sum(y * np.log(p) + (1 - y) * np.log1p(-p)) + 0.5 * prior * (1 / temperature - 1) ** 2)
+
+    truth = minimize_scalar(loss, bounds=(0.2, 50.0), method="bounded", options={"xatol": 1e-10})
+    fitted = TemperatureCalibrator(prior_strength=prior).fit(x, y, rows=tuning(len(x)))
+    assert fitted.temperature_ == pytest.approx(truth.x, abs=1e-5)
+    assert fitted.intercept_ == 0.0
+
+
+def test_without_prior_the_temperature_is_scikit_learns_regression_without_intercept() -> None:
+    x, y = sample(200, 3)
+    truth = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-12).fit(x[:, None], y).coef_.item()
+    fitted = TemperatureCalibrator(prior_strength=0.0).fit(x, y, rows=tuning(len(x)))
+    assert fitted.slope_ == pytest.approx(truth, abs=1e-6)
+
+
+def test_the_temperature_of_overconfident_log_odds_is_found() -> None:
+    draw = np.random.default_rng(0)
+    honest = draw.normal(0.0, 2.0, 20_000)
+    y = (draw.random(len(honest)) < expit(honest)).astype(float)
+    fitted = TemperatureCalibrator().fit(3.0 * honest, y, rows=tuning(len(y)))
+    assert fitted.temperature_ == pytest.approx(3.0, abs=0.1)
+    np.testing.assert_allclose(fitted.transform(3.0 * honest), 3.0 * honest / fitted.temperature_)
+
+
+def test_the_temperature_cannot_take_back_a_shift_and_platt_scaling_can() -> None:
+    # What class weights in a loss do: all log-odds stand too high by the same amount.
+    draw = np.random.default_rng(1)
+    honest = draw.normal(-1.5, 1.0, 20_000)
+    y = (draw.random(len(honest)) < expit(honest)).astype(float)
+    found = {
+        kind: float(expit(CALIBRATORS[kind]().fit(honest + 1.5, y, rows=tuning(len(y))).transform(honest + 1.5)).mean())
+        for kind in CALIBRATORS
+    }
+    assert found["platt"] == pytest.approx(y.mean(), abs=1e-4)
+    assert found["temperature"] > y.mean() + 0.1
+
+
+def test_the_temperature_keeps_even_odds_and_the_ranking() -> None:
+    x, y = sample()
+    fitted = TemperatureCalibrator().fit(x, y, rows=tuning(len(x)))
+    assert fitted.transform([0.0]).tolist() == [0.0]
+    np.testing.assert_array_equal(np.argsort(fitted.transform(x)), np.argsort(x))
+
+
+def test_the_temperature_stays_between_its_bounds() -> None:
+    told_apart = ([-3.0, -2.0, 2.0, 3.0], [0, 0, 1, 1])
+    turned = ([-3.0, -2.0, 2.0, 3.0], [1, 1, 0, 0])
+    plain, prior = TemperatureCalibrator(prior_strength=0.0), TemperatureCalibrator()
+    assert plain.fit(*told_apart, rows=tuning(4)).slope_ == LARGEST_SLOPE
+    assert 1.0 < prior.fit(*told_apart, rows=tuning(4)).slope_ < 3.0
+    assert plain.fit(*turned, rows=tuning(4)).slope_ == SMALLEST_SLOPE
+    assert prior.fit(*turned, rows=tuning(4)).slope_ == SMALLEST_SLOPE
+    assert plain.fit([0.0] * 4, [0, 1, 0, 1], rows=tuning(4)).slope_ == 1.0
+    extreme = plain.fit([-800.0, 900.0, -700.0, 700.0], [0, 1, 1, 0], rows=tuning(4))
+    assert SMALLEST_SLOPE <= extreme.slope_ <= LARGEST_SLOPE
+
+
+@pytest.mark.parametrize("kind", CALIBRATORS)
+def test_every_calibrator_keeps_the_contract(kind: str) -> None:
+    fitted = CALIBRATORS[kind]
+    with pytest.raises(LeakError, match="found 1 train rows"):
+        fitted().fit([0.0, 1.0, 2.0, 3.0], [0, 1, 0, 1], rows=Rows.of("abcd", ["tuning", "tuning", "train", "tuning"]))
+    with pytest.raises(InputError, match="unknown is not negative"):
+        fitted().fit([0.0, 1.0], [0, np.nan], rows=tuning(2))
+    with pytest.raises(InputError, match="prior_strength"):
+        fitted(prior_strength=-1.0).fit([0.0, 1.0], [0, 1], rows=tuning(2))
+    with pytest.raises(NotFittedError):
+        fitted().transform([0.0])
+    for rows in ([0, 0, 0], [1, 1, 1], []):
+        assert fitted().fit([-1.0, 0.0, 2.0][: len(rows)], rows, rows=tuning(len(rows))).transform([0.3]).tolist() == [
+            0.3
+        ]
+    assert clone(fitted(prior_strength=3.0)).get_params() == {"prior_strength": 3.0}
+
+
+@pytest.mark.parametrize("kind", CALIBRATORS)
+def test_a_state_restores_its_own_kind(kind: str) -> None:
+    x, y = sample()
+    fitted = build_calibrator({kind: {"prior_strength": 2.0}}).fit(x, y, rows=tuning(len(x)))
+    text = json.dumps(fitted.to_dict())
+    assert "p0" not in text
+    restored: Calibrator = calibrator_from_dict(json.loads(text))
+    assert type(restored) is CALIBRATORS[kind]
+    assert restored.prior_strength == 2.0
+    np.testing.assert_array_equal(restored.transform(x), fitted.transform(x))
+    other = next(name for name in CALIBRATORS if name != kind)
+    with pytest.raises(BundleError, match=f"of the kind '{kind}', expected '{other}'"):
+        CALIBRATORS[other].from_dict(json.loads(text))
+
+
+def test_a_state_without_kind_is_platts() -> None:
+    old = {"prior_strength": 1.0, "slope": 0.5, "intercept": -0.2}
+    assert isinstance(calibrator_from_dict(old), PlattCalibrator)
+    assert calibrator_from_dict(old).transform([2.0]).tolist() == [0.8]
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(BundleError, match="'isotonic', expected one of platt, temperature"):
+        calibrator_from_dict({"kind": "isotonic"})
+    with pytest.raises(ConfigError, match="did you mean 'temperature'"):
+        build_calibrator("temprature")
+    with pytest.raises(ConfigError, match="expected some of prior_strength"):
+        build_calibrator({"platt": {"strength": 1}})
