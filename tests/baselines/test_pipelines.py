@@ -13,14 +13,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from usdlr.baselines.pipelines import BASELINES, baseline_named, fit_and_score
+from usdlr.baselines.pipelines import BASELINES, baseline_named, check_baselines, fit_and_score
 from usdlr.core.errors import ConfigError, DataError, LeakError
 from usdlr.core.leak import Rows
 
 SIZE = "clinical.tumour_size_mm"
 NAMES = sorted(BASELINES)
 # These divide their training rows themselves; their own files hold them against other code.
-DIVIDING = ("radiomics_signature", "radiomics_svm")
+DIVIDING = ("radiomics_ridge", "radiomics_signature", "radiomics_svm")
 PLAIN = [name for name in NAMES if name not in DIVIDING]
 
 
@@ -174,3 +174,82 @@ def test_unknown_baseline() -> None:
 
 def test_every_baseline_has_words_for_the_report() -> None:
     assert all(baseline.name == name and len(baseline.title) > 10 for name, baseline in BASELINES.items())
+
+
+RING = "bmode.peritumoral.original.firstorder."
+BLOCKED = [f"{name}@bmode.peritumoral" for name in NAMES if name != "size"]
+
+
+def with_ring(count: int, seed: int) -> tuple[pd.DataFrame, npt.NDArray[np.float64]]:
+    X, y = data(count, seed)
+    rng = np.random.default_rng(seed + 100)
+    ring = {f"{RING}F{place}": rng.normal(size=count) + y * (place == 0) for place in range(4)}
+    return pd.concat([X, pd.DataFrame(ring)], axis=1), y
+
+
+@pytest.mark.parametrize("name", BLOCKED)
+def test_a_block_is_the_same_learner_on_its_columns_alone(name: str) -> None:
+    train, y = with_ring(60, 20)
+    judged, _ = with_ring(20, 21)
+    ring = [column for column in train if str(column).startswith(RING)]
+    found = score(name, train, y, judged)
+    np.testing.assert_array_equal(found, score(name.split("@")[0], train[ring], y, judged[ring]))
+    assert np.ptp(found) > 0.05
+
+
+def test_clinical_block_reads_no_picture() -> None:
+    train, y = with_ring(60, 22)
+    judged, _ = with_ring(20, 23)
+    found = score("radiomics_boosting@clinical", train, y, judged)
+    np.testing.assert_array_equal(found, score("radiomics_boosting@clinical", train[[SIZE]], y, judged[[SIZE]]))
+
+
+def test_block_names_are_safe_and_have_words() -> None:
+    for name, own, title in (
+        (
+            "radiomics_forest@bmode.peritumoral",
+            "radiomics_forest@bmode-peritumoral",
+            "radiomics of the B-mode ring (random forest)",
+        ),
+        ("radiomics@elasto", "radiomics@elasto", "radiomics of elastography (extremely randomised trees)"),
+        (
+            "radiomics_ridge@embedding.bmode.peritumoral-2.5mm",
+            "radiomics_ridge@embedding-bmode-peritumoral-2-5mm",
+            "embeddings of the B-mode 2.5 mm ring, not cross-fitted (ridge logistic regression)",
+        ),
+    ):
+        baseline = baseline_named(name)
+        assert (baseline.name, baseline.title) == (own, title)
+        assert baseline_named(own).title == title
+    assert baseline_named("radiomics_svm@embedding").reads_embeddings
+    assert not baseline_named("radiomics_svm@bmode").reads_embeddings
+    assert not baseline_named("radiomics_svm").reads_embeddings
+
+
+def checked(*names: str, clinical: tuple[str, ...] = ("tumour_size_mm",)) -> list[str]:
+    return check_baselines(names, clinical=clinical, rois=["peritumoral"], image_blocks=["bmode.peritumoral"])
+
+
+def test_baselines_that_have_nothing_to_read_are_refused() -> None:
+    assert checked("size", "radiomics@bmode.peritumoral") == ["size", "radiomics@bmode-peritumoral"]
+    assert checked("radiomics", clinical=()) == ["radiomics"]
+    for names, message in (
+        (["size"], "without its column among data.clinical"),
+        (["radiomics@clinical"], "without data.clinical"),
+        (["radiomics@bmode.intratumoral"], "expected intratumoral among them"),
+        (["radiomics@embedding.elasto"], "expected elasto among them"),
+        (["size@bmode"], "expected size without a block"),
+        (["radiomics_forrest"], "did you mean 'radiomics_forest'"),
+        (["radiomics@bmode", "radiomics@bmode"], "one or more different names"),
+        (["radiomics@bmode.peritumoral", "radiomics@bmode-peritumoral"], "one or more different names"),
+        ([], "one or more different names"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            checked(*names, clinical=())
+        assert message in str(error.value)
+
+
+def test_a_block_that_no_image_has_is_refused() -> None:
+    train, y = data(20, 24)
+    with pytest.raises(DataError, match="found no column of the block elasto for the baseline radiomics@elasto"):
+        score("radiomics@elasto", train, y, train)

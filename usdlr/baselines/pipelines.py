@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from usdlr.baselines.blocks import EMBEDDING, Block
+from usdlr.baselines.ridge import RidgeScore
 from usdlr.baselines.signature import SignatureNomogram
 from usdlr.baselines.svm import SupportVectors
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.leak import Rows, require_split
+from usdlr.core.named_parts import nearest
 from usdlr.core.types import Split
 
 
@@ -39,6 +42,10 @@ class Baseline:
     by_patient : bool
         Whether the estimator divides its training rows itself: it is then given the table and ``rows``, so that
         patients stay whole.
+    learner : str or None
+        Words for the estimator alone, where it may be asked to read one block; ``None``: its columns are its own.
+    block : Block or None
+        The block that it reads; ``None``: the columns of its own.
     """
 
     name: str
@@ -46,6 +53,13 @@ class Baseline:
     columns: Callable[[list[str]], list[str]]
     build: Callable[[int, int], Any]
     by_patient: bool = False
+    learner: str | None = None
+    block: Block | None = None
+
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether its columns come from the fold's fitted networks and not from the design table."""
+        return self.block is not None and self.block.kind == EMBEDDING
 
 
 ENOUGH_ROWS = 100  # for scikit-learn's default of 20 rows per leaf
@@ -97,6 +111,10 @@ def _signature(seed: int, count: int) -> Any:
     return SignatureNomogram(seed)
 
 
+def _ridge(seed: int, count: int) -> Any:
+    return RidgeScore(seed)
+
+
 def _svm(seed: int, count: int) -> Any:
     return SupportVectors(seed)
 
@@ -105,18 +123,24 @@ def _logistic(seed: int, count: int) -> Any:
     return make_pipeline(SimpleImputer(strategy="median"), FunctionTransformer(np.log1p), LogisticRegression())
 
 
+def _of_all(name: str, learner: str, build: Callable[[int, int], Any], by_patient: bool = False) -> Baseline:
+    return Baseline(name, f"radiomics and size ({learner})", _everything, build, by_patient, learner)
+
+
 BASELINES: dict[str, Baseline] = {
     baseline.name: baseline
     for baseline in (
         Baseline("size", "tumour size alone (logistic regression)", _size, _logistic),
-        Baseline("radiomics", "radiomics and size (extremely randomised trees)", _everything, _trees),
-        Baseline("radiomics_boosting", "radiomics and size (gradient boosting)", _everything, _boosting),
-        Baseline("radiomics_forest", "radiomics and size (random forest)", _everything, _forest),
-        Baseline("radiomics_lasso", "radiomics and size (L1 logistic regression)", _everything, _lasso),
-        Baseline(
-            "radiomics_signature", "radiomics signature and size (logistic nomogram)", _everything, _signature, True
+        _of_all("radiomics", "extremely randomised trees", _trees),
+        _of_all("radiomics_boosting", "gradient boosting", _boosting),
+        _of_all("radiomics_forest", "random forest", _forest),
+        _of_all("radiomics_lasso", "L1 logistic regression", _lasso),
+        _of_all("radiomics_ridge", "ridge logistic regression", _ridge, True),
+        replace(
+            _of_all("radiomics_signature", "LASSO signature and logistic nomogram", _signature, True),
+            title="radiomics signature and size (logistic nomogram)",
         ),
-        Baseline("radiomics_svm", "radiomics and size (support vector machine)", _everything, _svm, True),
+        _of_all("radiomics_svm", "support vector machine", _svm, True),
     )
 }
 
@@ -124,14 +148,82 @@ BASELINES: dict[str, Baseline] = {
 def baseline_named(name: str) -> Baseline:
     """The baseline called ``name``.
 
+    Parameters
+    ----------
+    name : str
+        A name of :data:`BASELINES`, alone or as ``{name}@{block}``: the same learner on one block alone; see
+        :meth:`usdlr.baselines.blocks.Block.named`. The baseline's own ``name`` has no dot. Embeddings are those of
+        the fold's network, which learned from the very rows that the learner sees: they look better there than on any
+        other row, and the title says so.
+
     Raises
     ------
     ConfigError
         If there is none.
+
+    Examples
+    --------
+    >>> found = baseline_named("radiomics_forest@bmode.peritumoral")
+    >>> found.name, found.title
+    ('radiomics_forest@bmode-peritumoral', 'radiomics of the B-mode ring (random forest)')
     """
-    if name not in BASELINES:
-        raise ConfigError(f"found baseline {name!r}, expected some of {', '.join(BASELINES)}")
-    return BASELINES[name]
+    learner, at, block_name = name.partition("@")
+    if learner not in BASELINES:
+        raise ConfigError(
+            f"found baseline {learner!r}, expected some of {', '.join(BASELINES)}{nearest(learner, BASELINES)}"
+        )
+    baseline = BASELINES[learner]
+    if not at:
+        return baseline
+    if baseline.learner is None:
+        raise ConfigError(f"found baseline {name!r}, expected {learner} without a block: its columns are its own")
+    block = Block.named(block_name)
+    # A reader must know that such a model stands on what the network made of the very rows that taught it.
+    caveat = ", not cross-fitted" if block.kind == EMBEDDING else ""
+    return replace(
+        baseline,
+        name=f"{learner}@{block.name}",
+        title=f"{block.title}{caveat} ({baseline.learner})",
+        columns=block.columns,
+        block=block,
+    )
+
+
+def check_baselines(
+    names: Sequence[str], *, clinical: Sequence[str], rois: Sequence[str], image_blocks: Sequence[str]
+) -> list[str]:
+    """Refuse baselines that an experiment cannot feed.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As the configuration gives them.
+    clinical, rois, image_blocks : sequence of str
+        The experiment's clinical variables, radiomics regions and the networks' image blocks.
+
+    Returns
+    -------
+    list of str
+        The baselines' own names, without dots.
+
+    Raises
+    ------
+    ConfigError
+        If one is unknown or has nothing to read, or they are not one or more different ones.
+    """
+    found = [baseline_named(name) for name in names]
+    own = [baseline.name for baseline in found]
+    if not own or len(set(own)) != len(own):
+        raise ConfigError(f"found baselines = {list(names)}, expected one or more different names")
+    for baseline in found:
+        if baseline.block is not None:
+            baseline.block.require_measured(baseline.name, clinical=clinical, rois=rois, images=image_blocks)
+        elif baseline.columns is _size and "tumour_size_mm" not in clinical:
+            raise ConfigError(
+                f"found the baseline {baseline.name} without its column among data.clinical = {list(clinical)}, "
+                "expected tumour_size_mm there; add it or leave the baseline out"
+            )
+    return own
 
 
 def fit_and_score(
@@ -169,6 +261,11 @@ def fit_and_score(
     """
     require_split(rows, [Split.TRAIN], f"baseline {baseline.name}")
     columns = baseline.columns([str(name) for name in design.columns])
+    if not columns and baseline.block is not None:
+        raise DataError(
+            f"found no column of the block {baseline.block.name} for the baseline {baseline.name}, expected some; no "
+            "image of the cohort has this block: leave the baseline out"
+        )
     if not columns:
         raise DataError(
             f"found no column for the baseline {baseline.name}, expected clinical.tumour_size_mm; "
