@@ -1,4 +1,4 @@
-"""The datamodule of one fit: training and tuning rows of one fold and stage."""
+"""The datamodule of one fit: training and tuning axillae of one fold and stage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from usdlr.core.hashing import derive_seed
 from usdlr.data.batch import Batch, collate
-from usdlr.data.dataset import BlockDataset, EpochSampler
+from usdlr.data.dataset import AxillaDataset, EpochSampler
 
 
 class FoldDataModule(pl.LightningDataModule):
@@ -16,38 +16,46 @@ class FoldDataModule(pl.LightningDataModule):
 
     Parameters
     ----------
-    train : BlockDataset
+    train : AxillaDataset
         Augmented; shuffled by (seed, epoch).
-    tuning : BlockDataset
+    tuning : AxillaDataset
         As it is; in order.
     batch_size : int
-        Samples per step. A last training batch of one sample is joined to none and left out of its epoch, since
-        batch normalisation has no statistics of one.
+        Axillae per step and device. A last training batch of one axilla is left out of its epoch: its one image may
+        have no batch statistics.
     seed : int
         Seed of the fit.
+    workers : int
+        Processes that prepare batches ahead; the batches do not depend on it.
     """
 
-    def __init__(self, train: BlockDataset, tuning: BlockDataset, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, train: AxillaDataset, tuning: AxillaDataset, batch_size: int, seed: int, *, workers: int = 0
+    ) -> None:
         super().__init__()
-        self.train, self.tuning, self.batch_size, self.seed = train, tuning, batch_size, seed
+        self.train, self.tuning, self.batch_size, self.seed, self.workers = train, tuning, batch_size, seed, workers
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Training rows."""
-        return DataLoader(
-            self.train,  # type: ignore[arg-type]  # collate turns items into a Batch
-            batch_size=self.batch_size,
-            sampler=EpochSampler(len(self.train), self.seed),
-            collate_fn=collate,
-            drop_last=len(self.train) % self.batch_size == 1,
-            # A generator of its own: iterating must not advance the global random state.
-            generator=torch.Generator().manual_seed(derive_seed(self.seed, "loader")),
-        )
+        """Training axillae."""
+        trainer = self.trainer
+        rank, devices = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        sampler = EpochSampler(len(self.train), self.seed, rank=rank, devices=devices)
+        return self._loader(self.train, sampler, drop_last=len(sampler) % self.batch_size == 1)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Tuning rows."""
+        """Tuning axillae; every device judges them all, so that all decide alike when to stop."""
+        return self._loader(self.tuning, None, drop_last=False)
+
+    def _loader(self, dataset: AxillaDataset, sampler: EpochSampler | None, *, drop_last: bool) -> DataLoader[Batch]:
         return DataLoader(
-            self.tuning,  # type: ignore[arg-type]  # collate turns items into a Batch
+            dataset,  # type: ignore[arg-type]  # collate turns items into a Batch
             batch_size=self.batch_size,
+            sampler=sampler,
             collate_fn=collate,
+            drop_last=drop_last,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # A generator of its own: iterating must not advance the global random state.
             generator=torch.Generator().manual_seed(derive_seed(self.seed, "loader")),
         )
