@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
+from tests.axillae import COLUMNS, SCORED
 from usdlr.core.errors import ConfigError
 from usdlr.data.batch import Batch
-from usdlr.models.fusion import Fused
+from usdlr.models.network import Output
 from usdlr.models.settings import NetworkSettings
 from usdlr.tasks.classification import NodeStatusTask
 from usdlr.tasks.settings import FitSettings
@@ -21,31 +23,57 @@ SETTINGS = NetworkSettings(
 UNKNOWN = math.nan
 
 
-def task(**change: Any) -> NodeStatusTask:
+def task(network: NetworkSettings = SETTINGS, **change: Any) -> NodeStatusTask:
+    targets = 1 if network.head == "binary" else 2
     options: dict[str, Any] = {
-        "network": SETTINGS.as_dict(),
-        "tabular_features": 3,
+        "network": network.as_dict(),
+        "columns": COLUMNS,
+        "scored": SCORED,
+        "size_px": 64,
+        "loss": "bce",
+        "positives": [10] * targets,
+        "negatives": [30] * targets,
         "learning_rate": 1e-3,
         "weight_decay": 0.01,
-        "auxiliary_weight": 0.5,
-        "positive_weight": 3.0,
+        "layer_decay": 1.0,
+        "block_weight": 0.5,
+        "auxiliary_weight": 0.25,
         "max_epochs": 5,
     }
+    torch.manual_seed(0)
     return NodeStatusTask(**{**options, **change})
 
 
-def fused(logit: list[float], blocks: list[list[float]], present: list[list[bool]]) -> Fused:
-    gates = torch.tensor(present) / torch.tensor(present).sum(dim=1, keepdim=True)
-    return Fused(torch.tensor(logit), gates, gates, torch.tensor(blocks), torch.tensor(0.0), torch.tensor(present))
+def output(
+    logits: Sequence[Sequence[float]],
+    blocks: Sequence[Sequence[Sequence[float]]],
+    present: Sequence[Sequence[bool]],
+    auxiliary: Sequence[Sequence[float]] | None = None,
+) -> Output:
+    own = torch.tensor(blocks)
+    return Output(
+        logits=torch.tensor(logits),
+        block_logits=own,
+        direct=torch.zeros_like(own),
+        weights=None,
+        embeddings=torch.zeros(*own.shape[:2], 4),
+        present=torch.tensor(present),
+        image_weights=torch.ones(len(own), 1, own.shape[1]),
+        auxiliary=torch.zeros(len(own), 0) if auxiliary is None else torch.tensor(auxiliary),
+    )
 
 
-def batch(label: list[float], present: list[list[bool]] | None = None) -> Batch:
+def batch(label: Sequence[Sequence[float]], auxiliary: Sequence[Sequence[float]] | None = None) -> Batch:
+    """One image per axilla."""
     count = len(label)
     return Batch(
         images={"bmode.intratumoral": torch.randn(count, 1, 64, 64)},
         table=torch.randn(count, 3),
-        present=torch.tensor(present or [[True, True]] * count),
+        scores=torch.randn(count, 1, len(label[0])),
+        present=torch.ones(count, 2, dtype=torch.bool),
+        place=torch.arange(count)[:, None],
         label=torch.tensor(label),
+        auxiliary=torch.zeros(count, 0) if auxiliary is None else torch.tensor(auxiliary),
         row=torch.arange(count),
     )
 
@@ -54,49 +82,83 @@ def softplus(x: float) -> float:
     return math.log1p(math.exp(x))
 
 
-def test_loss_by_hand() -> None:
-    """-log p for a negative and 3 (-log p) for a positive; rows without a label and absent blocks do not count."""
-    found = fused([0.7, -1.2, 5.0], [[0.4, -0.3], [0.9, 0.1], [9.0, 9.0]], [[True, True], [False, True], [True, True]])
-    everything = batch([1.0, 0.0, UNKNOWN])
-    main, per_block = task().loss(found, everything)
-    assert main.item() == pytest.approx((3 * softplus(-0.7) + softplus(-1.2)) / 2, rel=1e-6)
-    assert per_block.item() == pytest.approx((3 * softplus(-0.4) + 3 * softplus(0.3) + softplus(0.1)) / 3, rel=1e-6)
+THREE = output(
+    [[0.7], [-1.2], [5.0]],
+    [[[0.4], [-0.3]], [[0.9], [0.1]], [[9.0], [9.0]]],
+    [[True, True], [False, True], [True, True]],
+)
 
 
-def test_a_block_that_was_hidden_does_not_count_even_if_the_patient_has_it() -> None:
-    found = fused([0.7], [[7.0, 0.2]], [[False, True]])
-    _, per_block = task(positive_weight=1.0).loss(found, batch([1.0], [[True, True]]))
-    assert per_block.item() == pytest.approx(softplus(-0.2), rel=1e-6)
+@pytest.mark.parametrize(
+    ("loss", "weight"), [("bce", 1.0), ("balanced", 3.0), ({"asymmetric": {"miss_cost": 7.0}}, 7.0)]
+)
+def test_loss_by_hand(loss: Any, weight: float) -> None:
+    """-log p, times a weight for a positive; axillae without a label and absent blocks do not count."""
+    everything = batch([[1.0], [0.0], [UNKNOWN]])
+    main, blocks, auxiliary = task(loss=loss).losses(THREE, everything)
+    assert main.item() == pytest.approx((weight * softplus(-0.7) + softplus(-1.2)) / 2, rel=1e-6)
+    own = weight * softplus(-0.4) + weight * softplus(0.3) + softplus(0.1)
+    assert blocks.item() == pytest.approx(own / 3, rel=1e-6)
+    assert auxiliary.item() == 0
 
 
-def test_balance_makes_one_positive_weigh_as_much_as_its_negatives() -> None:
-    logit = [0.0] * 4
-    found = fused(logit, [[0.0, 0.0]] * 4, [[True, True]] * 4)
-    module = task(positive_weight=3.0)
-    positive, _ = module.loss(found, batch([1.0, UNKNOWN, UNKNOWN, UNKNOWN]))
-    whole, _ = module.loss(found, batch([1.0, 0.0, 0.0, 0.0]))
-    assert whole.item() == pytest.approx((3 * math.log(2) + 3 * math.log(2)) / 4, rel=1e-6)
-    assert positive.item() == pytest.approx(3 * math.log(2), rel=1e-6)
+def test_loss_of_two_questions_by_hand() -> None:
+    """The second question counts for positive axillae of known answer alone; both questions weigh the same."""
+    found = output([[0.7, -0.2], [-1.2, 3.0], [0.5, 0.9]], [[[0.0, 0.0]]] * 3, [[True]] * 3)
+    label = [[1.0, 0.0], [0.0, 1.0], [1.0, UNKNOWN]]
+    module = task(NetworkSettings(**{**SETTINGS.as_dict(), "head": "multitask"}))
+    main, blocks, _ = module.losses(found, batch(label))
+    first = (softplus(-0.7) + softplus(-1.2) + softplus(-0.5)) / 3
+    assert main.item() == pytest.approx((first + softplus(-0.2)) / 2, rel=1e-6)
+    assert blocks.item() == pytest.approx(math.log(2), rel=1e-6)
 
 
-def test_a_batch_without_labels_costs_nothing_and_breaks_nothing() -> None:
-    module = task().train()
-    unlabelled = batch([UNKNOWN] * 4)
-    main, per_block = module.loss(module(unlabelled), unlabelled)
-    assert main.item() == per_block.item() == 0
-    loss: Any = main + per_block
-    loss.backward()
+def test_a_block_that_was_hidden_does_not_count() -> None:
+    found = output([[0.7]], [[[7.0], [0.2]]], [[False, True]])
+    _, blocks, _ = task().losses(found, batch([[1.0]]))
+    assert blocks.item() == pytest.approx(softplus(-0.2), rel=1e-6)
+
+
+def test_auxiliary_loss_by_hand() -> None:
+    """Smooth L1: half the square up to 1, then the distance less a half; unknown quantities do not count."""
+    module = task(NetworkSettings(**{**SETTINGS.as_dict(), "auxiliary": ["birads", "stiffness"]}))
+    found = output([[0.0]] * 3, [[[0.0], [0.0]]] * 3, [[True, True]] * 3, [[0.5, 9.0], [3.0, 9.0], [0.0, 9.0]])
+    labelled = batch([[1.0], [0.0], [1.0]], [[0.0, UNKNOWN], [0.0, UNKNOWN], [UNKNOWN, UNKNOWN]])
+    assert module.losses(found, labelled)[2].item() == pytest.approx((0.5 * 0.5**2 + 2.5) / 2)
+
+
+@pytest.mark.parametrize("head", ["binary", "multitask", "corn", "cumulative"])
+def test_a_batch_without_labels_costs_nothing_and_breaks_nothing(head: str) -> None:
+    module = task(NetworkSettings(**{**SETTINGS.as_dict(), "head": head, "auxiliary": ["birads"]})).train()
+    targets, width = module.network.head.targets, module.network.head.width
+    unlabelled = batch([[UNKNOWN] * targets] * 4, [[UNKNOWN]] * 4)
+    unlabelled["scores"] = torch.randn(4, 1, width)
+    losses = module.losses(module(unlabelled), unlabelled)
+    assert [loss.item() for loss in losses] == [0, 0, 0]
+    total: Any = sum(losses)
+    total.backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad is None or (parameter.grad == 0).all(), name
     module.validation_step(unlabelled, 0)
 
 
-def test_training_loss_adds_the_blocks_own() -> None:
-    for weight in (0.0, 0.5):
-        module = task(auxiliary_weight=weight).eval()
-        labelled = batch([1.0, 0.0, 1.0])
-        main, per_block = module.loss(module(labelled), labelled)
-        assert module.training_step(labelled, 0).item() == pytest.approx((main + weight * per_block).item(), rel=1e-6)
+def test_training_loss_adds_the_blocks_own_and_the_auxiliary() -> None:
+    network = NetworkSettings(**{**SETTINGS.as_dict(), "auxiliary": ["birads"]})
+    for block_weight, auxiliary_weight in ((0.0, 0.0), (0.5, 0.25)):
+        module = task(network, block_weight=block_weight, auxiliary_weight=auxiliary_weight).eval()
+        labelled = batch([[1.0], [0.0], [1.0]], [[0.5], [UNKNOWN], [-1.0]])
+        main, blocks, auxiliary = (loss.item() for loss in module.losses(module(labelled), labelled))
+        assert min(main, blocks, auxiliary) > 0
+        expected = main + block_weight * blocks + auxiliary_weight * auxiliary
+        assert module.training_step(labelled, 0).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_tuning_judges_each_question_on_what_is_known() -> None:
+    module = task(NetworkSettings(**{**SETTINGS.as_dict(), "head": "multitask"})).eval()
+    label = [[1.0, 0.0], [0.0, UNKNOWN], [1.0, 1.0], [UNKNOWN, UNKNOWN], [1.0, UNKNOWN]]
+    module.validation_step(batch(label), 0)
+    counts = [sum(len(part) for part in metric.preds) for metric in module.tuning_auc]  # type: ignore[union-attr,misc]  # torchmetrics is untyped
+    assert counts == [4, 2]
 
 
 def test_learning_rate_warms_up_then_falls_as_a_cosine() -> None:
@@ -111,11 +173,26 @@ def test_learning_rate_warms_up_then_falls_as_a_cosine() -> None:
     assert rates == pytest.approx([0.02, *cosine])
     assert configured["lr_scheduler"]["interval"] == "epoch"
     assert isinstance(optimizer, torch.optim.AdamW)
-    assert optimizer.param_groups[0]["weight_decay"] == 0.01
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.01}
+
+
+def test_lower_layers_learn_more_slowly_by_the_stated_factor() -> None:
+    groups = task(learning_rate=0.1, layer_decay=0.5).configure_optimizers()["optimizer"].param_groups
+    rates = sorted({round(group["initial_lr"] / 0.1, 12) for group in groups}, reverse=True)
+    assert len(rates) > 2
+    assert rates == [0.5**depth for depth in range(len(rates))]
 
 
 def test_one_epoch_has_a_schedule_too() -> None:
     assert task(max_epochs=1).configure_optimizers()["optimizer"].param_groups[0]["lr"] > 0
+
+
+def test_the_task_is_plain_data_and_comes_back() -> None:
+    module = task()
+    again = NodeStatusTask(**dict(module.hparams))
+    again.load_state_dict(module.state_dict())
+    labelled = batch([[1.0], [0.0]])
+    assert torch.equal(module.eval()(labelled).logits, again.eval()(labelled).logits)
 
 
 @pytest.mark.parametrize(
@@ -123,11 +200,24 @@ def test_one_epoch_has_a_schedule_too() -> None:
     [
         ({"epochs": 0}, r"fit.epochs = 0, expected at least 1"),
         ({"patience": 0}, r"fit.patience = 0"),
+        ({"accumulate": 0}, r"fit.accumulate = 0"),
+        ({"most_images": 0}, r"fit.most_images = 0"),
+        ({"members": 0}, r"fit.members = 0"),
+        ({"devices": 0}, r"fit.devices = 0"),
+        ({"workers": -1}, r"fit.workers = -1, expected at least 0"),
         ({"batch_size": 1}, r"fit.batch_size = 1, expected at least 2 for batch normalisation"),
         ({"learning_rate": 0.0}, r"fit.learning_rate"),
+        ({"learning_rate": math.nan}, r"fit.learning_rate"),
         ({"weight_decay": -1.0}, r"weight_decay"),
-        ({"auxiliary_weight": math.nan}, r"auxiliary_weight"),
+        ({"block_weight": math.nan}, r"block_weight"),
+        ({"auxiliary_weight": -0.1}, r"auxiliary_weight"),
+        ({"layer_decay": 0.0}, r"fit.layer_decay = 0.0, expected a factor above 0 up to 1"),
+        ({"layer_decay": 1.1}, r"fit.layer_decay"),
+        ({"average": 1.0}, r"fit.average = 1.0, expected a decay of at least 0 and below 1"),
+        ({"precision": "64"}, r"fit.precision = '64', expected one of 32, bf16-mixed, 16-mixed"),
         ({"wandb": "cloud"}, r"fit.wandb = 'cloud', expected one of offline, online, disabled"),
+        ({"loss": "focl"}, r"fit.loss = 'focl', expected one of .*did you mean 'focal'"),
+        ({"loss": {"focal": {"alpha": 1}}}, r"option 'alpha' of fit.loss = focal, expected some of gamma"),
     ],
 )
 def test_settings_refuse(change: dict[str, Any], words: str) -> None:

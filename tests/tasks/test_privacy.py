@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import getpass
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
+from safetensors.torch import save_file
 
-from usdlr.data.dataset import BlockDataset
-from usdlr.data.samples import Sample, SampleStore
-from usdlr.models.settings import NetworkSettings
-from usdlr.tasks.fit import fit_stage
+from tests.axillae import COLUMNS, NETWORK, SCORED, bright_axillae
+from usdlr.data.batch import InputForm
+from usdlr.data.dataset import AxillaDataset
+from usdlr.models.network import FusionNetwork
+from usdlr.tasks.fit import fit_network
 from usdlr.tasks.settings import FitSettings
-
-NETWORK = NetworkSettings(
-    backbone="test_resnet", modalities=["bmode"], rois=["intratumoral"], embedding_dim=4, tabular_hidden=2
-)
 
 
 class Stop(pl.Callback):
@@ -35,22 +33,14 @@ class Stop(pl.Callback):
             raise self.error
 
 
-def dataset(size: int) -> BlockDataset:
-    rng = np.random.default_rng(size)
-    roi = np.ones((32, 32), bool)
-    samples = tuple(
-        Sample({"bmode": rng.uniform(0, 255, (32, 32)).astype(np.float32)}, {"intratumoral": roi}) for _ in range(size)
-    )
-    store = SampleStore(tuple(f"Doe-Jane-{i}" for i in range(size)), samples)
-    table = rng.standard_normal((size, 2)).astype(np.float32)
-    return BlockDataset(store, NETWORK.image_blocks, table, np.arange(size) % 2.0)
+def dataset(size: int) -> AxillaDataset:
+    return AxillaDataset(bright_axillae(size, size, name="Doe-Jane-", side=32), InputForm(NETWORK.image_blocks))
 
 
 def fit(folder: Path, *, wandb: str, epochs: int = 2, **rest: Any) -> None:
-    fit_stage(
-        dataset(12), dataset(6), network=NETWORK, settings=FitSettings(epochs=epochs, batch_size=4, wandb=wandb),
-        seed=0, folder=folder, name="fold 0 sln", **rest,
-    )  # fmt: skip
+    options = {"network": NETWORK, "columns": COLUMNS, "scored": SCORED, "size_px": 32, "seed": 0, **rest}
+    settings = FitSettings(epochs=epochs, batch_size=4, wandb=wandb)
+    fit_network(dataset(12), dataset(6), settings=settings, folder=folder, name="fold 0 sln", **options)
 
 
 def secrets(folder: Path) -> list[str]:
@@ -108,6 +98,7 @@ def test_checkpoint_in_the_middle_of_a_fit_holds_data_alone(tmp_path: Path) -> N
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["epoch"] == 0
     assert checkpoint["hyper_parameters"]["network"] == NETWORK.as_dict()
+    assert checkpoint["hyper_parameters"]["columns"] == COLUMNS
     assert all(torch.isfinite(value).all() for value in checkpoint["state_dict"].values())
     content = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
     assert b"Doe-Jane" not in content
@@ -116,3 +107,19 @@ def test_checkpoint_in_the_middle_of_a_fit_holds_data_alone(tmp_path: Path) -> N
 def test_without_tracker_only_the_table_is_written(tmp_path: Path) -> None:
     fit(tmp_path, wandb="disabled", epochs=1)
     assert {path.name for path in tmp_path.iterdir()} == {"csv"}
+
+
+def test_where_the_first_weights_came_from_is_written_nowhere(tmp_path: Path) -> None:
+    private = tmp_path / "archive-of-jane-doe"
+    private.mkdir()
+    torch.manual_seed(0)
+    network = FusionNetwork(NETWORK, COLUMNS, 32, scored=SCORED)
+    save_file(network.state_dict(), private / "start.safetensors")
+    start = replace(NETWORK, weights_file=str(private / "start.safetensors"))
+    folder = tmp_path / "fit"
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(folder, wandb="offline", network=start, callbacks=[Stop(RuntimeError("power cut"))])
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".wandb" for path in found)
+    assert any(path.suffix == ".ckpt" for path in found)
+    assert not [path for path in found if b"archive-of-jane-doe" in path.read_bytes()]

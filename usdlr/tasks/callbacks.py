@@ -11,7 +11,7 @@ from usdlr.core.hashing import derive_seed
 
 
 class ReseedEveryStep(pl.Callback):
-    """Set the random state (dropout, hidden blocks) from (seed, global step) before every training step.
+    """Set the random state (dropout, hidden blocks) from (seed, epoch, batch, device) before every training batch.
 
     Parameters
     ----------
@@ -26,4 +26,5 @@ class ReseedEveryStep(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Reseed."""
-        torch.manual_seed(derive_seed(self.seed, "step", trainer.global_step))
+        place = (trainer.current_epoch, batch_idx, trainer.global_rank)
+        torch.manual_seed(derive_seed(self.seed, "step", *place))

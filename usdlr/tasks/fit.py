@@ -1,4 +1,4 @@
-"""Fit one stage on one fold: deterministic, resumable at any epoch."""
+"""Fit one network on one fold: deterministic, resumable at any epoch."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import (  # type: ignore[attr-defined]  # it passes on another package's
+    MisconfigurationException,
+)
 from torch import Tensor
 
-from usdlr.core.errors import DataError
+from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.hashing import derive_seed
 from usdlr.data.datamodule import FoldDataModule
-from usdlr.data.dataset import BlockDataset
+from usdlr.data.dataset import AxillaDataset
 from usdlr.models.network import FusionNetwork
 from usdlr.models.settings import NetworkSettings
 from usdlr.tasks.callbacks import ReseedEveryStep
@@ -35,14 +40,19 @@ QUIET = (
     ".*`weights_only`.*",
     ".*lr_scheduler.step.*",
     ".*isinstance.treespec, LeafSpec.*",
+    ".*smaller than the logging interval.*",
+    ".*module.s. in eval mode.*",
 )
 
 
-def fit_stage(
-    train: BlockDataset,
-    tuning: BlockDataset,
+def fit_network(
+    train: AxillaDataset,
+    tuning: AxillaDataset,
     *,
     network: NetworkSettings,
+    columns: list[str],
+    scored: list[str],
+    size_px: int,
     settings: FitSettings,
     seed: int,
     folder: Path,
@@ -54,10 +64,16 @@ def fit_stage(
 
     Parameters
     ----------
-    train, tuning : BlockDataset
-        Rows with labels; tuning decides when to stop and which epoch wins.
+    train, tuning : AxillaDataset
+        Axillae with labels; tuning decides when to stop and which epoch wins.
     network : NetworkSettings
         What to fit.
+    columns : list of str
+        Names of the standardised columns.
+    scored : list of str
+        Radiomics and clinical blocks that come with a score.
+    size_px : int
+        Side of the crops in pixels.
     settings : FitSettings
         How to fit.
     seed : int
@@ -81,53 +97,62 @@ def fit_stage(
     ------
     DataError
         If either part lacks a class or the tabular columns are not finite.
+    ConfigError
+        If the network cannot be compiled here.
     """
     for part, dataset in (("training", train), ("tuning", tuning)):
-        classes = set(dataset.label[np.isfinite(dataset.label)].tolist())
-        if classes != {0.0, 1.0}:
-            raise DataError(
-                f"found only the label {', '.join(map(str, sorted(classes))) or 'unknown'} in the {part} rows of "
-                f"{name}, expected positive and negative ones; use fewer folds or more patients"
-            )
-        if not np.isfinite(dataset.table).all():
-            raise DataError(f"found a feature that is not a number in the {part} rows of {name}; extract again")
-    positives = float((train.label == 1).sum())
-    negatives = float((train.label == 0).sum())
+        _require_usable(dataset, f"{part} axillae of {name}")
     pl.seed_everything(derive_seed(seed, "weights"), workers=True, verbose=False)
     task = NodeStatusTask(
         network=network.without_start().as_dict(),  # hyperparameters are logged: no path of this machine among them
-        tabular_features=int(train.table.shape[1]),
+        columns=columns,
+        scored=scored,
+        size_px=size_px,
+        loss=settings.loss,
+        positives=(train.data.label == 1).sum(axis=0).tolist(),
+        negatives=(train.data.label == 0).sum(axis=0).tolist(),
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
+        layer_decay=settings.layer_decay,
+        block_weight=settings.block_weight,
         auxiliary_weight=settings.auxiliary_weight,
-        positive_weight=negatives / positives if settings.balance else 1.0,
         max_epochs=settings.epochs,
     )
     if start is None and network != network.without_start():
-        start = FusionNetwork(network, int(train.table.shape[1])).state_dict()
+        start = FusionNetwork(network, columns, size_px, scored=scored).state_dict()
     if start is not None:
         branches = {key: value for key, value in start.items() if key.startswith(BRANCHES)}
         task.network.load_state_dict({**task.network.state_dict(), **branches})
+    if settings.channels_last:
+        task.network.to(memory_format=torch.channels_last)
+    if settings.compile:
+        task.network.compile()
     checkpoints = folder / "checkpoints"
     best = ModelCheckpoint(
         dirpath=checkpoints, filename="best", monitor=MONITOR, save_last=True, enable_version_counter=False
     )
+    averaging: list[Callback] = [EMAWeightAveraging(decay=settings.average)] if settings.average else []
     loggers = build_loggers(folder, name, settings.wandb)
-    with quiet():
+    with quiet(), _known_device(settings):
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             accelerator=settings.accelerator,
-            devices=1,
+            devices=settings.devices,
+            strategy=_strategy(settings.devices),
+            precision=settings.precision,  # type: ignore[arg-type]  # checked by FitSettings
+            accumulate_grad_batches=settings.accumulate,
             deterministic=True,
             gradient_clip_val=1.0,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             logger=loggers,
+            use_distributed_sampler=False,  # EpochSampler divides the axillae itself
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=folder,
             callbacks=[
                 ReseedEveryStep(seed),
+                *averaging,
                 EarlyStopping(MONITOR, patience=settings.patience, check_finite=True),
                 best,
                 *(callbacks or []),
@@ -137,12 +162,17 @@ def fit_stage(
         try:
             trainer.fit(
                 task,
-                datamodule=FoldDataModule(train, tuning, settings.batch_size, seed),
+                datamodule=FoldDataModule(train, tuning, settings.batch_size, seed, workers=settings.workers),
                 ckpt_path=last if last.exists() else None,
                 weights_only=True,
             )
         except SystemExit as error:  # Lightning turns Ctrl-C into an exit; the caller decides what it means
             raise KeyboardInterrupt from error
+        except torch._dynamo.exc.TorchDynamoException as error:
+            raise ConfigError(
+                f"found fit.compile = true, and the network cannot be compiled here ({type(error).__name__}), expected "
+                "a working C++ compiler; fit without it"
+            ) from error
         finally:  # also of an interrupted fit nothing about the machine stays behind
             close_loggers(loggers, folder)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
@@ -150,6 +180,39 @@ def fit_stage(
     weights = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     shutil.rmtree(checkpoints)
     return weights
+
+
+def _require_usable(dataset: AxillaDataset, what: str) -> None:
+    """Refuse axillae of one class, and tables with anything but numbers."""
+    for target, label in enumerate(np.asarray(dataset.data.label).T):
+        classes = set(label[np.isfinite(label)].tolist())
+        if classes != {0.0, 1.0}:
+            of = f" of target {target + 1}" if dataset.data.label.shape[1] > 1 else ""
+            raise DataError(
+                f"found only the label {', '.join(map(str, sorted(classes))) or 'unknown'}{of} in the {what}, "
+                "expected positive and negative ones; use fewer folds or more patients"
+            )
+    used = np.concatenate(dataset.data.images)
+    if not (np.isfinite(dataset.data.table[used]).all() and np.isfinite(dataset.data.scores[used]).all()):
+        raise DataError(f"found a feature that is not a number in the {what}; extract again")
+
+
+@contextmanager
+def _known_device(settings: FitSettings) -> Iterator[None]:
+    """Say in one line that this machine has no such device."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ConfigError(
+            f"found fit.accelerator = {settings.accelerator!r} with fit.devices = {settings.devices}, which Lightning "
+            f"refuses here ({str(error).splitlines()[0]}); name a device that this machine has, such as cpu"
+        ) from error
+
+
+def _strategy(devices: int) -> Any:
+    # A block that no axilla of a step has leaves its parameters without a gradient. Processes are spawned: a fit may
+    # itself run in a worker process.
+    return "auto" if devices == 1 else DDPStrategy(start_method="spawn", find_unused_parameters=True)
 
 
 @contextmanager
