@@ -1,0 +1,1 @@
+"""Pre-training of an image branch on ultrasound without labels."""
