@@ -82,6 +82,8 @@ class SpacingSource(StrEnum):
     PIXEL_SPACING = "pixel_spacing"
     IMAGER_PIXEL_SPACING = "imager_pixel_spacing"
     MANIFEST = "manifest"
+    # No millimetres: every length is a share of the lesion's equivalent diameter.
+    LESION_RELATIVE = "lesion_relative"
     NONE = "none"
 
 
@@ -125,6 +127,7 @@ class QualityFlag(StrEnum):
     CALIBRATION_REFUSED = "calibration_refused"
     REGION_CLIPPED = "region_clipped"
     SPACING_LOW_TRUST = "spacing_low_trust"
+    SCALE_RELATIVE = "scale_relative"
     SIZE_MISSTATED = "size_misstated"
     FOV_UNCERTAIN = "fov_uncertain"
     BURNED_IN_KEPT = "burned_in_kept"

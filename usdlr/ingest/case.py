@@ -23,6 +23,7 @@ from usdlr.imaging.store import mask_to_png, stiffness_to_png, write_png
 from usdlr.ingest.annotations.contour import Contour
 from usdlr.ingest.annotations.reading import read_contour
 from usdlr.ingest.elastography import Elastography, View, read_elastography
+from usdlr.ingest.neighbours import OFFSETS, neighbouring_frames
 from usdlr.ingest.preparation import (
     Box,
     clipped_note,
@@ -30,6 +31,7 @@ from usdlr.ingest.preparation import (
     crop_mask,
     field_of_view,
     frame_notes,
+    relative_scale,
     repaired_mask,
     require_lesion_seen,
     slices,
@@ -134,12 +136,18 @@ def convert(
         ]
 
     size_mm = None
+    scale = spacing
     if masks:
         lesion_mask = LesionMask(masks[0], spacing.spacing, readers[0].source)
         if spacing.spacing is not None:
             size = measure(lesion_mask)
             require_plausible(size)
             size_mm = size.longest_diameter_mm
+        if settings.relative_diameter is not None:
+            scale = relative_scale(lesion_mask, settings.relative_diameter, notes)
+    elif settings.relative_diameter is not None:
+        # Without a lesion there is nothing to be relative to, and two kinds of length must not meet in one table.
+        scale = SpacingResult(None, SpacingSource.NONE)
 
     lesion = masks[0] if masks else None
     fov, fov_source = field_of_view(row, frame, transparency, spacing, box, settings, bare, lesion, notes)
@@ -147,6 +155,7 @@ def convert(
         grey, fov = without_text(grey, shown, fov, notes)
     if lesion is not None:
         require_lesion_seen(lesion, fov, notes)
+    beside = neighbouring_frames(row, frame, box, fov, settings, bare=bare, anonymous=anonymous)
     marks = np.zeros(grey.shape, dtype=bool) if bare else find_burned_in(shown, fov)
     touched = touched_fraction(marks, fov)
     fov, grey, treatment = treat_marks(grey, fov, marks, lesion, settings, notes)
@@ -158,7 +167,7 @@ def convert(
     notes.extend(elasto.notes)
 
     image_id = f"{row.source_id}-{content_digest(row)[:SHORT]}"
-    paths = _write(out, image_id, grey, masks, fov, elasto)
+    paths = _write(out, image_id, grey, beside, masks, fov, elasto)
     contour_rows = [
         {
             "image_id": image_id,
@@ -179,9 +188,9 @@ def convert(
         "site": str(row.site),
         "mask_source": str(readers[0].source) if readers else None,
         "reader_id": readers[0].reader_id if readers else None,
-        "row_mm": None if spacing.spacing is None else spacing.spacing.row_mm,
-        "col_mm": None if spacing.spacing is None else spacing.spacing.col_mm,
-        "spacing_source": str(SpacingSource.NONE if spacing.spacing is None else spacing.source),
+        "row_mm": None if scale.spacing is None else scale.spacing.row_mm,
+        "col_mm": None if scale.spacing is None else scale.spacing.col_mm,
+        "spacing_source": str(SpacingSource.NONE if scale.spacing is None else scale.source),
         "source_row": box[0],
         "source_col": box[1],
         "fov_source": str(fov_source),
@@ -192,8 +201,10 @@ def convert(
         **paths,
         "quality_flags": " ".join(sorted({str(note.code) for note in notes})) or None,
     }
+    if settings.relative_diameter is not None:
+        record["tumour_size_mm"] = None  # a size in mm beside lengths in units would mix scales
     # A lymph node's outline says nothing about the tumour's size.
-    if record.get("tumour_size_mm") is None:
+    elif record.get("tumour_size_mm") is None:
         record["tumour_size_mm"] = size_mm if row.site is Site.TUMOUR else None
     if anonymous:
         notes = [Note(note.code, without_file_names(note.sentence, row)) for note in notes]
@@ -286,6 +297,7 @@ def _write(
     out: Path,
     image_id: str,
     grey: npt.NDArray[np.uint8],
+    beside: dict[str, npt.NDArray[np.uint8]],
     masks: list[BoolArray],
     fov: BoolArray | None,
     elasto: Elastography,
@@ -300,6 +312,8 @@ def _write(
         return relative
 
     paths["bmode_path"] = write("bmode", grey)
+    for name in OFFSETS:
+        paths[f"bmode_{name}_path"] = write(f"bmode_{name}", beside.get(name))
     for number, mask in enumerate(masks, start=1):
         paths["masks"].append(write("mask" if number == 1 else f"mask{number}", mask_to_png(mask)))
     paths["mask_path"] = paths["masks"][0] if masks else None

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from usdlr.core.errors import CaseError
-from usdlr.core.types import BurnedIn, ExclusionCode, FovSource, QualityFlag
+from usdlr.core.types import BurnedIn, ExclusionCode, FovSource, QualityFlag, SpacingSource
 from usdlr.core.units import Spacing
 from usdlr.imaging.burned_in import clean, find_text, touched_fraction
 from usdlr.imaging.fov import detect_fov
 from usdlr.imaging.image import BoolArray, require_same_grid
 from usdlr.imaging.intensity import is_tinted
+from usdlr.imaging.mask import LesionMask
+from usdlr.imaging.relative import relative_spacing
 from usdlr.imaging.repair import repair
 from usdlr.imaging.store import read_mask
 from usdlr.ingest.readers.frame import SourceFrame
@@ -111,6 +113,23 @@ def repaired_mask(mask: BoolArray, spacing: Spacing | None, notes: list[Note]) -
             )
         )
     return repaired.pixels
+
+
+def relative_scale(mask: LesionMask, diameter: float, notes: list[Note]) -> SpacingResult:
+    """The scale at which the lesion's equivalent diameter is so many units; what that means becomes a note."""
+    pixels = (
+        "the image states no spacing, its pixels count as square"
+        if mask.spacing is None
+        else "the known proportions of its pixels are kept, their size is not"
+    )
+    notes.append(
+        Note(
+            QualityFlag.SCALE_RELATIVE,
+            f"every length is relative to the lesion, whose equivalent diameter counts as {diameter:g}: one unit is "
+            f"1/{diameter:g} of it and no millimetre; {pixels}",
+        )
+    )
+    return SpacingResult(relative_spacing(mask, diameter), SpacingSource.LESION_RELATIVE)
 
 
 def field_of_view(

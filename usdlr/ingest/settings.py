@@ -8,6 +8,9 @@ from typing import Any
 from usdlr.core.errors import ConfigError
 from usdlr.core.types import BurnedIn
 
+# A margin of a few units should be a sensible part of the lesion, whatever the unit.
+RELATIVE_DIAMETERS = (1.0, 150.0)
+
 
 @dataclass(frozen=True)
 class IngestSettings:
@@ -24,12 +27,22 @@ class IngestSettings:
         Fill small holes and remove small islands of contours.
     max_saturated : float
         A stiffness map with a larger share of saturated pixels is noted.
+    adjacent_frames : bool
+        Keep the frames before and after the one that is used, for networks that look at three frames. For files that
+        are clips: in a stack of stills, the next picture is not the next moment, and the file does not tell them apart.
+    relative_diameter : float or None
+        Give every image the scale at which its lesion's equivalent diameter (of the disc of its area) is so many units,
+        e.g. 20, and note it. What other tables call mm is then a share of the lesion's diameter: rings and crops grow
+        with the lesion, and no size is known or used, not even where the source states it. For images without
+        millimetres, and for others that a model of such images is to be compared on. ``None``: millimetres.
     """
 
     find_fov: bool = True
     burned_in: str = "inpaint"
     repair_masks: bool = True
     max_saturated: float = 0.1
+    adjacent_frames: bool = False
+    relative_diameter: float | None = None
 
     def __post_init__(self) -> None:
         if self.burned_in not in set(BurnedIn):
@@ -39,6 +52,12 @@ class IngestSettings:
         if not 0 <= self.max_saturated <= 1:
             raise ConfigError(
                 f"found ingest.max_saturated = {self.max_saturated}, expected a share between 0 and 1; correct it"
+            )
+        low, high = RELATIVE_DIAMETERS
+        if self.relative_diameter is not None and not low <= self.relative_diameter <= high:
+            raise ConfigError(
+                f"found ingest.relative_diameter = {self.relative_diameter}, expected {low:g} to {high:g} units across "
+                "the lesion, e.g. 20, or null for millimetres"
             )
 
     @property

@@ -9,6 +9,7 @@ import pandas as pd
 
 from usdlr.core.columns import CASES, FEATURE_PATTERN, PROXY_PREFIX, model_variables
 from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.modalities import MODALITIES
 
 CLINICAL = "clinical."
 
@@ -77,3 +78,40 @@ def design_table(features: pd.DataFrame, cases: pd.DataFrame, clinical: Sequence
     table = measured.loc[list(cases["image_id"]), columns].copy()
     added = {CLINICAL + name: pd.to_numeric(cases[name]).astype("float64").to_numpy() for name in clinical}
     return pd.concat([table, pd.DataFrame(added, index=table.index)], axis=1)
+
+
+def with_columns(table: pd.DataFrame, columns: Sequence[str], what: str) -> pd.DataFrame:
+    """The columns that a fitted part reads, in its order; null where nobody has an optional modality or its region.
+
+    A table holds the features that some row has: of a centre without elastography, or of one patient whose map misses
+    the ring, all columns of the modality or region are absent. One feature missing among others of its region was
+    measured with other settings.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Features and clinical variables, named ``{modality}...`` or otherwise.
+    columns : sequence of str
+        What the part reads.
+    what : str
+        The part, for the message.
+
+    Raises
+    ------
+    DataError
+        If any other column is missing.
+    """
+    optional = {name for name, modality in MODALITIES.items() if not modality.required}
+    there = {tuple(str(name).split(".")[:2]) for name in table.columns}
+
+    def excused(name: str) -> bool:
+        parts = name.split(".")
+        return parts[0] in optional and tuple(parts[:2]) not in there
+
+    lost = [name for name in columns if name not in table.columns and not excused(name)]
+    if lost:
+        raise DataError(
+            f"found no feature {lost[0]!r} (and {len(lost) - 1} more), expected the features {what} was fitted with; "
+            "extract them with the bundle's settings"
+        )
+    return table.reindex(columns=list(columns))

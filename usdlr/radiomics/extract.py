@@ -26,6 +26,7 @@ from usdlr.imaging.rings import peritumoral_ring, regions
 from usdlr.imaging.store import CaseImages, read_case
 from usdlr.radiomics.engines import Engine, build_engine
 from usdlr.radiomics.feature_cache import FeatureCache, content_key
+from usdlr.radiomics.relative import is_relative, without_fixed
 from usdlr.radiomics.rows import Rows
 from usdlr.radiomics.settings import RadiomicsSettings
 from usdlr.radiomics.standardise import standardise
@@ -138,7 +139,8 @@ def measure_case(row: Mapping[str, Any], root: Path, settings: RadiomicsSettings
     CaseError
         If the case's required features cannot be measured.
     """
-    return measure_images(read_case(row, root), str(row["image_id"]), settings, build_engine(engine, settings))
+    found = measure_images(read_case(row, root), str(row["image_id"]), settings, build_engine(engine, settings))
+    return without_fixed(found) if is_relative(row) else found
 
 
 def measure_images(images: CaseImages, image_id: str, settings: RadiomicsSettings, engine: Engine) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from usdlr.core.errors import DataError
 from usdlr.core.files import read_json, write_atomic, write_json
 from usdlr.core.hashing import SHORT, bytes_hash, data_hash, file_hash
 from usdlr.core.modalities import MODALITIES
+from usdlr.radiomics.relative import is_relative
 from usdlr.radiomics.rows import FeatureRow
 from usdlr.radiomics.settings import RadiomicsSettings
 
@@ -59,7 +60,8 @@ def content_key(row: Mapping[str, Any], root: Path, settings: RadiomicsSettings,
     """
     files = {name: _content(root, row.get(name)) for name in FILES}
     geometry = [_plain(row.get(name)) for name in ("row_mm", "col_mm", "elasto_unit")]
-    return data_hash([files, geometry, bool(pd.isna(row["mask_source"])), settings.digest, engine, code_version()])
+    state = [bool(pd.isna(row["mask_source"])), is_relative(row)]
+    return data_hash([files, geometry, state, settings.digest, engine, code_version()])
 
 
 def _content(root: Path, name: Any) -> str | None:

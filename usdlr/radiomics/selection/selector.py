@@ -12,8 +12,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from usdlr.core.errors import DataError
 from usdlr.core.leak import Rows, require_split
-from usdlr.core.modalities import MODALITIES
 from usdlr.core.types import Split
+from usdlr.radiomics.design import with_columns
 from usdlr.radiomics.selection.base import prefix_of
 from usdlr.radiomics.selection.chain import SelectionChain, Step, plain_steps
 from usdlr.radiomics.selection.column_statistics import auc
@@ -133,19 +133,10 @@ class FeatureSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
         Raises
         ------
         DataError
-            If a kept column is missing, other than those of an optional modality that no row has.
+            If a kept column is missing, other than those of an optional modality.
         """
         X = X.replace([np.inf, -np.inf], np.nan)
-        there = set(_prefixes(X))
-        nowhere = {name for name, modality in MODALITIES.items() if not modality.required and name not in there}
-        X = X.reindex(columns=[*X.columns, *(name for name in self.columns_ if prefix_of(name) in nowhere)])
-        missing = [name for name in self.columns_ if name not in X.columns]
-        if missing:
-            raise DataError(
-                f"found no feature {missing[0]!r} (and {len(missing) - 1} more), expected the features the model was "
-                "fitted with; extract them with the bundle's settings"
-            )
-        values = X[self.columns_].to_numpy(np.float64)
+        values = with_columns(X, self.columns_, "the model").to_numpy(np.float64)
         values = np.where(np.isnan(values), self.median_, values)
         scaled = np.clip((values - self.mean_) / self.scale_, -CLIP, CLIP)
         present = [_is_present(X, name).to_numpy(np.float64)[:, None] for name in self.indicators_]
