@@ -62,7 +62,16 @@ def test_bundle_holds_data_only(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["sln/model.safetensors", "nsln/selector.json", "contract.json", "folds/0/contract.json"]
+    "name",
+    [
+        "sln/network_0.safetensors",
+        "nsln/selector.json",
+        "sln/scores.json",
+        "nsln/stage.json",
+        "sln/calibrator.json",
+        "contract.json",
+        "folds/0/contract.json",
+    ],
 )
 def test_altered_file_is_refused(bundle: Path, name: str) -> None:
     content = bytearray((bundle / name).read_bytes())
@@ -111,7 +120,7 @@ def test_other_schema_and_no_bundle_are_refused(bundle: Path, tmp_path: Path) ->
 
 
 def test_pickle_in_place_of_weights_is_refused(bundle: Path) -> None:
-    name = "sln/model.safetensors"
+    name = "sln/network_0.safetensors"
     torch.save(load((bundle / name).read_bytes()), bundle / name)
     rehash(bundle, name)
     with pytest.raises(BundleError, match="damaged stage"):
@@ -119,7 +128,7 @@ def test_pickle_in_place_of_weights_is_refused(bundle: Path) -> None:
 
 
 def test_weights_of_another_network_are_refused(bundle: Path) -> None:
-    name = "sln/model.safetensors"
+    name = "sln/network_0.safetensors"
     save_file({"wrong": torch.zeros(3)}, bundle / name)
     rehash(bundle, name)
     with pytest.raises(BundleError, match="do not fit"):

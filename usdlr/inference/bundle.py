@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,15 +12,25 @@ from usdlr.core.errors import BundleError, DataError
 from usdlr.core.files import read_json, write_json
 from usdlr.core.hashing import data_hash, file_hash
 from usdlr.core.provenance import code_state, package_versions
+from usdlr.core.regions import Region
 from usdlr.core.types import OnUncertified, Stage
-from usdlr.decision.calibration import PlattCalibrator
+from usdlr.decision.calibration import Calibrator
 from usdlr.decision.contract import Contract
+from usdlr.decision.uncertainty import LogitInterval
 from usdlr.imaging.crop import CropSettings
-from usdlr.inference.stage import StageModel, load_calibrator, load_stage
+from usdlr.inference.stage import (
+    CALIBRATOR,
+    INTERVAL,
+    StageModel,
+    load_calibrator,
+    load_interval,
+    load_stage,
+    stage_files,
+)
 from usdlr.models.settings import NetworkSettings
 from usdlr.radiomics.settings import RadiomicsSettings
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST, CONTRACT, USED, FOLDS = "bundle.json", "contract.json", "used.json", "folds"
 
 
@@ -42,6 +52,10 @@ class Preparation:
         Pre-operative variables.
     batch_size, threads : int
         Part of the model: another value may change a probability by up to 1e-6.
+    views : int
+        Views of every sample over which a prediction is averaged; 1 is the sample as it is.
+    relative_diameter : float or None
+        Units across every lesion where lengths are relative to it; ``None``: millimetres.
     """
 
     network: NetworkSettings
@@ -51,17 +65,26 @@ class Preparation:
     clinical: tuple[str, ...]
     batch_size: int
     threads: int
+    views: int = 1
+    relative_diameter: float | None = None
+
+    @property
+    def regions(self) -> list[Region]:
+        """Regions that the crops are cut with."""
+        return [Region.named(name) for name in self.network.rois]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
             "network": self.network.as_dict(),
-            "crop": {"size_px": self.crop.size_px, "context_mm": self.crop.context_mm},
+            "crop": asdict(self.crop),
             "radiomics": self.radiomics.as_dict(),
             "engine": self.engine,
             "clinical": list(self.clinical),
             "batch_size": self.batch_size,
             "threads": self.threads,
+            "views": self.views,
+            "relative_diameter": self.relative_diameter,
         }
 
     @classmethod
@@ -75,6 +98,9 @@ class Preparation:
             clinical=tuple(state["clinical"]),
             batch_size=int(state["batch_size"]),
             threads=int(state["threads"]),
+            views=int(state["views"]),
+            # A bundle from before there was another scale is one in millimetres.
+            relative_diameter=None if state.get("relative_diameter") is None else float(state["relative_diameter"]),
         )
 
 
@@ -86,7 +112,7 @@ class Member:
     ----------
     name : str
         ``bundle``, or the name of the fold.
-    models, calibrators : mapping
+    models, calibrators, intervals : mapping
         By stage.
     contract : Contract
         Thresholds and what they promise.
@@ -96,7 +122,8 @@ class Member:
 
     name: str
     models: Mapping[Stage, StageModel]
-    calibrators: Mapping[Stage, PlattCalibrator]
+    calibrators: Mapping[Stage, Calibrator]
+    intervals: Mapping[Stage, LogitInterval]
     contract: Contract
     used: Mapping[str, str]
 
@@ -176,8 +203,9 @@ def write_bundle(
 
 def member_files(folder: Path) -> list[Path]:
     """Every file of a fitted member."""
-    names = ("model.safetensors", "selector.json", "calibrator.json")
-    return [*(folder / str(stage) / name for stage in Stage for name in names), folder / CONTRACT, folder / USED]
+    stages = [folder / str(stage) for stage in Stage]
+    parts = [path for stage in stages for path in (*stage_files(stage), stage / CALIBRATOR, stage / INTERVAL)]
+    return [*parts, folder / CONTRACT, folder / USED]
 
 
 def image_key(image_id: str) -> str:
@@ -191,15 +219,29 @@ def image_key(image_id: str) -> str:
     return data_hash(["image", image_id])
 
 
-def load_member(folder: Path, name: str, network: NetworkSettings) -> Member:
-    """Read a member's files."""
-    return Member(
-        name=name,
-        models={stage: load_stage(folder / str(stage), network) for stage in Stage},
-        calibrators={stage: load_calibrator(folder / str(stage)) for stage in Stage},
-        contract=Contract.from_dict(read_json(folder / CONTRACT)),
-        used={str(key): str(split) for key, split in read_json(folder / USED).items()},
-    )
+def load_member(folder: Path, name: str, preparation: Preparation) -> Member:
+    """Read a member's files.
+
+    Raises
+    ------
+    BundleError
+        If one is missing or damaged.
+    """
+    stages = {stage: folder / str(stage) for stage in Stage}
+    try:
+        return Member(
+            name=name,
+            models={
+                stage: load_stage(path, preparation.network, preparation.crop.size_px) for stage, path in stages.items()
+            },
+            calibrators={stage: load_calibrator(path) for stage, path in stages.items()},
+            intervals={stage: load_interval(path) for stage, path in stages.items()},
+            contract=Contract.from_dict(read_json(folder / CONTRACT)),
+            used={str(key): str(split) for key, split in read_json(folder / USED).items()},
+        )
+    except OSError as error:
+        missing = Path(str(error.filename)).name
+        raise BundleError(f"found no readable {missing} in {folder}, expected it; export the bundle again") from error
 
 
 def load_bundle(folder: Path, *, member: str | None = None) -> Bundle:
@@ -227,15 +269,15 @@ def load_bundle(folder: Path, *, member: str | None = None) -> Bundle:
         raise BundleError(f"found a bundle of schema {found}, expected {SCHEMA}; export it again with this version")
     _verify(folder, manifest.get("files"))
     target = folder if member is None else folder / FOLDS / member
-    if not (target / CONTRACT).is_file():
-        known = sorted(path.name for path in (folder / FOLDS).glob("*"))
+    known = sorted(path.name for path in (folder / FOLDS).glob("*"))
+    if member is not None and member not in known:
         raise DataError(f"found no member {member!r} in {folder}, expected one of {', '.join(known)}")
     try:
         preparation = Preparation.from_dict(manifest["preparation"])
         on_uncertified, card = OnUncertified(manifest["on_uncertified"]), dict(manifest["card"])
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"found a damaged {MANIFEST} in {folder} ({error!r}); export the bundle again") from error
-    return Bundle(preparation, load_member(target, member or "bundle", preparation.network), on_uncertified, card)
+    return Bundle(preparation, load_member(target, member or "bundle", preparation), on_uncertified, card)
 
 
 def _verify(folder: Path, files: object) -> None:

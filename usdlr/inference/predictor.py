@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from usdlr.core import tables
+from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import DataError
 from usdlr.core.types import ContractStatus, ExclusionCode, OnUncertified, Site, Split, Stage
+from usdlr.data.dataset import Vary
 from usdlr.data.samples import SampleStore
 from usdlr.decision.cascade import decide
 from usdlr.decision.wording import decision_note
-from usdlr.inference.bundle import Bundle, Member, image_key
-from usdlr.inference.pooling import AXILLA, calibrated_rows, pool_axillae
+from usdlr.inference.bundle import Bundle, Member, Preparation, image_key
+from usdlr.inference.calibrated import calibrated_rows
+from usdlr.inference.scale import require_same_scale
 from usdlr.inference.stage import prepare_torch
+from usdlr.inference.views import averaged_views
 from usdlr.radiomics.design import design_table
 from usdlr.radiomics.extract import extract
 
@@ -46,6 +51,28 @@ class Prediction:
     seen: int
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Cases as a model reads them.
+
+    Parameters
+    ----------
+    cases : DataFrame
+        Rows of ``cases`` with features and crops.
+    store : SampleStore
+        Their crops, in the same order.
+    design : DataFrame
+        Their design table.
+    exclusions : DataFrame
+        Why the others are not here.
+    """
+
+    cases: pd.DataFrame
+    store: SampleStore
+    design: pd.DataFrame
+    exclusions: pd.DataFrame
+
+
 def predict(
     bundle: Bundle, cases: pd.DataFrame, root: Path, *, jobs: int, ledger: Path, on_uncertified: OnUncertified | None
 ) -> Prediction:
@@ -69,21 +96,44 @@ def predict(
     Raises
     ------
     DataError
-        If no case can be used.
+        If no case can be used, or lengths are of another kind than the model's.
     """
-    preparation = bundle.preparation
-    prepare_torch(preparation.threads)
+    prepared = prepare_cases(bundle.preparation, cases, root, jobs=jobs, ledger=ledger)
+    return predict_prepared(bundle, prepared, on_uncertified=on_uncertified)
+
+
+def prepare_cases(preparation: Preparation, cases: pd.DataFrame, root: Path, *, jobs: int, ledger: Path) -> Prepared:
+    """Cases as a model reads them; parameters as for :func:`predict`.
+
+    Raises
+    ------
+    DataError
+        If no case can be used, or lengths are of another kind than the model's.
+    """
     other_site = cases["site"] != str(Site.TUMOUR)
     tumours = cases[~other_site].reset_index(drop=True)
     if tumours.empty:
         raise DataError(f"found no image of a primary tumour among {len(cases)}; the model reads nothing else")
+    require_same_scale(tumours, root, preparation.relative_diameter)
     features = extract(tumours, root, preparation.radiomics, engine=preparation.engine, jobs=jobs, ledger=ledger)
-    usable, store, exclusions = usable_cases(tumours, features, root, bundle, jobs=jobs)
+    usable, store, exclusions = usable_cases(tumours, features, root, preparation, jobs=jobs)
     skipped = exclusion_table(cases, {str(name): NOT_TUMOUR for name in cases["image_id"][other_site]}, "cohort")
     exclusions = pd.concat([skipped, exclusions], ignore_index=True)
-    design = design_table(features, usable, preparation.clinical)
+    return Prepared(usable, store, design_table(features, usable, preparation.clinical), exclusions)
+
+
+def predict_prepared(bundle: Bundle, prepared: Prepared, *, on_uncertified: OnUncertified | None) -> Prediction:
+    """Apply a bundle to what :func:`prepare_cases` gave with the bundle's own preparation."""
+    preparation, usable = bundle.preparation, prepared.cases
+    prepare_torch(preparation.threads)
     predictions = predict_member(
-        bundle.member, usable, store, design, batch_size=preparation.batch_size, split=_splits(usable, bundle.member)
+        bundle.member,
+        usable,
+        prepared.store,
+        prepared.design,
+        batch_size=preparation.batch_size,
+        split=_splits(usable, bundle.member),
+        views=averaged_views(preparation.views),
     )
     known = set(bundle.card["cohort"]["centres"])
     foreign = usable["patient_id"][~usable["centre_id"].isin(known)]
@@ -96,19 +146,19 @@ def predict(
     void = replace(contract, status=ContractStatus.NOT_CERTIFIABLE, p_value=None)
     decided = [decide(scores[~is_foreign], contract, on_uncertified=answer, note=note)] if not is_foreign.all() else []
     decided += [decide(scores[is_foreign], void, on_uncertified=answer, note=note)] if is_foreign.any() else []
-    decisions = scores[AXILLA].merge(pd.concat(decided, ignore_index=True), on=AXILLA, validate="one_to_one")
+    decisions = scores[AXILLA_KEY].merge(pd.concat(decided, ignore_index=True), on=AXILLA_KEY, validate="one_to_one")
     external = predictions["split"] == str(Split.EXTERNAL)
     return Prediction(
         tables.PREDICTIONS.conform(predictions),
         tables.DECISIONS.conform(decisions),
-        exclusions,
+        prepared.exclusions,
         foreign_centres=tuple(sorted(set(usable["centre_id"]) - known)),
         seen=int((~external).sum()) // len(Stage),
     )
 
 
 def usable_cases(
-    cases: pd.DataFrame, features: pd.DataFrame, root: Path, bundle: Bundle, *, jobs: int
+    cases: pd.DataFrame, features: pd.DataFrame, root: Path, preparation: Preparation, *, jobs: int
 ) -> tuple[pd.DataFrame, SampleStore, pd.DataFrame]:
     """Cases with features and crops, their crops, and exclusion rows for the others.
 
@@ -119,8 +169,9 @@ def usable_cases(
     """
     failed = failure_reasons(features)
     rest = cases[~cases["image_id"].isin(list(failed))]
-    preparation = bundle.preparation
-    store, uncut = SampleStore.cut(rest, root, preparation.crop, preparation.radiomics.margin_mm, jobs=jobs)
+    store, uncut = SampleStore.cut(
+        rest, root, preparation.crop, preparation.regions, preparation.radiomics.margin_mm, jobs=jobs
+    )
     failed |= {name: (str(error.code), error.sentence) for name, error in uncut.items()}
     exclusions = exclusion_table(cases, failed, "features")
     usable = cases[~cases["image_id"].isin(list(failed))].reset_index(drop=True)
@@ -159,16 +210,24 @@ def exclusion_table(cases: pd.DataFrame, reasons: dict[str, tuple[str, str]], st
 
 
 def predict_member(
-    member: Member, cases: pd.DataFrame, store: SampleStore, design: pd.DataFrame, *, batch_size: int, split: pd.Series
+    member: Member,
+    cases: pd.DataFrame,
+    store: SampleStore,
+    design: pd.DataFrame,
+    *,
+    batch_size: int,
+    split: pd.Series,
+    views: Sequence[Vary | None] = (None,),
 ) -> pd.DataFrame:
     """Rows of ``predictions`` of both stages for every axilla."""
     parts = []
     for stage, model in member.models.items():
-        pooled = pool_axillae(model.predict_images(store, design, batch_size), cases)
+        raw = model.predict_axillae(cases, store, design, batch_size, views=views)
         parts.append(
             calibrated_rows(
-                pooled,
+                raw,
                 member.calibrators[stage],
+                member.intervals[stage],
                 stage=stage,
                 fold=member.name,
                 split=split,
@@ -180,10 +239,10 @@ def predict_member(
 
 def cascade_scores(predictions: pd.DataFrame) -> pd.DataFrame:
     """One row per axilla with both stages' probabilities: ``patient_id, side, p_sln, p_nsln``."""
-    wide = predictions.pivot(index=AXILLA, columns="stage", values="probability")
-    order = predictions[AXILLA].drop_duplicates()
+    wide = predictions.pivot(index=AXILLA_KEY, columns="stage", values="probability")
+    order = predictions[AXILLA_KEY].drop_duplicates()
     named = wide.rename(columns={str(stage): f"p_{stage}" for stage in Stage}).reset_index()
-    return order.merge(named, on=AXILLA, how="left", validate="one_to_one")[[*AXILLA, "p_sln", "p_nsln"]]
+    return order.merge(named, on=AXILLA_KEY, how="left", validate="one_to_one")[[*AXILLA_KEY, "p_sln", "p_nsln"]]
 
 
 def _splits(cases: pd.DataFrame, member: Member) -> pd.Series:

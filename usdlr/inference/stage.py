@@ -1,32 +1,40 @@
-"""One fitted stage: feature selector, network and calibrator, as plain files."""
+"""One fitted stage: feature selector, networks and calibrator, as plain files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from usdlr.core.columns import CONTRIBUTION_PREFIX
-from usdlr.core.errors import BundleError
+from usdlr.core.columns import AXILLA_KEY, CONTRIBUTION_PREFIX
+from usdlr.core.errors import BundleError, DataError
 from usdlr.core.files import read_json, write_bytes, write_json
 from usdlr.core.hashing import SHORT, bytes_hash
-from usdlr.data.batch import collate
-from usdlr.data.dataset import BlockDataset
+from usdlr.data.batch import InputForm, collate
+from usdlr.data.dataset import AxillaData, AxillaDataset, Axillae, Vary, table_present
 from usdlr.data.samples import SampleStore
-from usdlr.decision.calibration import PlattCalibrator
+from usdlr.decision.calibration import Calibrator, calibrator_from_dict
+from usdlr.decision.uncertainty import LogitInterval
+from usdlr.inference.reading import Reading, embedding_frame
+from usdlr.inference.scores import BlockScores
+from usdlr.inference.signature import SignatureReadout, by_axilla
 from usdlr.models.network import FusionNetwork
 from usdlr.models.settings import NetworkSettings
+from usdlr.models.weights import named
 from usdlr.radiomics.selection.selector import FeatureSelector
 
-WEIGHTS, SELECTOR, CALIBRATOR = "model.safetensors", "selector.json", "calibrator.json"
+STAGE, SELECTOR, SCORES = "stage.json", "selector.json", "scores.json"
+CALIBRATOR, INTERVAL, SIGNATURE = "calibrator.json", "interval.json", "signature.json"
+WEIGHTS = ".safetensors"
 BASE = f"{CONTRIBUTION_PREFIX}base"
 
 
@@ -36,102 +44,359 @@ def prepare_torch(threads: int) -> None:
     torch.use_deterministic_algorithms(True)
 
 
-@dataclass(frozen=True)
-class StageModel:
-    """A fitted network with its selector.
+def weights_name(member: int) -> str:
+    """Name of the file of one network of a stage."""
+    return f"network_{member}{WEIGHTS}"
+
+
+def input_form(settings: NetworkSettings) -> InputForm:
+    """Which channels the network's image branches receive."""
+    return InputForm(settings.image_blocks, settings.stem, tuple(settings.channels))
+
+
+def axilla_data(
+    axillae: Axillae,
+    store: SampleStore,
+    design: pd.DataFrame,
+    selector: FeatureSelector,
+    scores: npt.NDArray[np.float32],
+    settings: NetworkSettings,
+    *,
+    label: npt.NDArray[np.floating[Any]] | None = None,
+    auxiliary: npt.NDArray[np.floating[Any]] | None = None,
+    chosen: npt.NDArray[np.intp] | None = None,
+) -> AxillaData:
+    """What a dataset of axillae holds.
 
     Parameters
     ----------
-    network : FusionNetwork
-        In evaluation mode.
+    axillae : Axillae
+        Which rows belong together.
+    store : SampleStore
+        Crops, in the order of the cases.
+    design : DataFrame
+        Design table, indexed by image id, with a row for every sample.
     selector : FeatureSelector
         Fitted.
+    scores : float32 array, (images, scored blocks, width)
+        Scores of the samples' radiomics and clinical blocks.
+    settings : NetworkSettings
+        The network's.
+    label, auxiliary : float array, (axillae, targets), optional
+        Not-a-number where unknown; by default all of one target.
+    chosen : int array, optional
+        Axillae that the dataset is about; by default all.
+    """
+    rows = design.loc[list(store.image_id)]
+    columns = network_columns(selector)
+    chosen = np.arange(len(axillae)) if chosen is None else chosen
+    unknown = np.full((len(axillae), 1), np.nan)
+    return AxillaData(
+        store,
+        selector.transform(rows),
+        scores,
+        # The selector's own indicator of a present modality is no column of the design.
+        table_present(rows.reindex(columns=columns).to_numpy(np.float64), settings.table_blocks(columns)),
+        tuple(axillae.images[place] for place in chosen),
+        (unknown if label is None else label)[chosen],
+        np.zeros((len(chosen), 0)) if auxiliary is None else auxiliary[chosen],
+    )
+
+
+def network_columns(selector: FeatureSelector) -> list[str]:
+    """Names of the columns a network reads."""
+    return [str(name) for name in selector.get_feature_names_out()]
+
+
+@dataclass(frozen=True)
+class StageModel:
+    """Fitted networks with their selector.
+
+    Parameters
+    ----------
+    networks : tuple of FusionNetwork
+        In evaluation mode; they differ in their seed, and below a readout in the fold that they did not learn from.
+    selector : FeatureSelector
+        Fitted.
+    scores : BlockScores
+        Fitted; no block where the networks read no score.
+    target : int
+        Which of the head's targets answers this stage.
     model_id : str
         First 12 digits of the hash of the stage's files.
+    readout : SignatureReadout or None
+        What makes the stage's logit of what the networks read; ``None``: the mean of their own logits.
     """
 
-    network: FusionNetwork
+    networks: tuple[FusionNetwork, ...]
     selector: FeatureSelector
+    scores: BlockScores
+    target: int
     model_id: str
+    readout: SignatureReadout | None = None
 
-    def predict_images(self, store: SampleStore, design: pd.DataFrame, batch_size: int) -> pd.DataFrame:
-        """Predict every image set.
+    def predict_axillae(
+        self,
+        cases: pd.DataFrame,
+        store: SampleStore,
+        design: pd.DataFrame,
+        batch_size: int,
+        *,
+        views: Sequence[Vary | None] = (None,),
+        hidden: Sequence[str] = (),
+    ) -> pd.DataFrame:
+        """Predict every axilla from all of its images.
 
         Parameters
         ----------
+        cases : DataFrame
+            The ``cases`` table.
         store : SampleStore
-            Crops.
+            Crops of these cases.
         design : DataFrame
-            Design table, indexed by image id, with a row for every sample.
+            Design table, indexed by image id, with a row for every case.
         batch_size : int
-            Samples per forward pass; the same size over the same samples gives the same bits.
+            Axillae per forward pass; the same size over the same axillae gives the same bits.
+        views : sequence of callable or None
+            Variations of every sample over which a prediction is averaged; ``None`` is the sample as it is.
+        hidden : sequence of str
+            Blocks that are treated as absent.
 
         Returns
         -------
         DataFrame
-            ``image_id``, ``logit`` before calibration, ``contribution.{block}`` (null: block absent) and
-            ``contribution.base``, which add up to the logit.
+            ``patient_id side``, ``logit`` before calibration, ``contribution.{block}`` (null: block absent) and
+            ``contribution.base``, which add up to the logit, and ``spread``, the logit's standard deviation over
+            networks and views. Contributions are exact Shapley values of the blocks; a readout's logit is linear,
+            and theirs are its terms.
         """
-        blocks = self.network.settings.blocks
-        table = self.selector.transform(design.loc[list(store.image_id)])
-        dataset = BlockDataset(store, self.network.settings.image_blocks, table, np.full(len(store), np.nan))
-        parts: list[dict[str, Any]] = []
-        with torch.inference_mode():
-            for start in range(0, len(dataset), batch_size):
-                rows = range(start, min(start + batch_size, len(dataset)))
-                batch = collate([dataset[row] for row in rows])
-                fused = self.network(batch["images"], batch["table"], batch["present"])
-                shares = torch.where(batch["present"], fused.contributions, float("nan")).double().numpy()
-                part: dict[str, Any] = {"image_id": [store.image_id[row] for row in rows]}
-                part |= {CONTRIBUTION_PREFIX + block: shares[:, i] for i, block in enumerate(blocks)}
-                part[BASE] = np.full(len(rows), float(fused.base))
-                parts.append(part)
-        out = pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
+        axillae = Axillae.of(cases)
+        runs = self._read(axillae, cases, store, design, batch_size, views=views, hidden=hidden)
+        blocks: Sequence[str] = self.networks[0].blocks
+        if self.readout is None:
+            every = np.stack([run.shares for run in runs])
+        else:
+            settings, table = self.networks[0].settings, by_axilla(design.loc[list(cases["image_id"])], axillae)
+            of_views = [runs[place :: len(views)] for place in range(len(views))]
+            parts = [self.readout.shares(of, settings, blocks, table, hidden=hidden) for of in of_views]
+            every = np.stack([share for part in parts for share in part])
+            blocks = self.readout.blocks(settings, [str(name) for name in table.columns])
+        # A block that only some views show counts as 0 in the others: the shares still add up to the mean logit.
+        shares = np.where(np.isnan(every).all(axis=0), np.nan, np.nan_to_num(every).mean(axis=0))
+        out = pd.concat(
+            [axillae.keys, pd.DataFrame(shares, columns=[*(CONTRIBUTION_PREFIX + block for block in blocks), BASE])],
+            axis=1,
+        )
         # Added up in double precision, so that the shares sum to the logit exactly as written.
-        out.insert(1, "logit", out[[name for name in out if str(name).startswith(CONTRIBUTION_PREFIX)]].sum(axis=1))
+        out.insert(2, "logit", np.nansum(shares, axis=1))
+        out.insert(3, "spread", np.nansum(every, axis=2).std(axis=0, ddof=1 if len(every) > 1 else 0))
         return out
 
+    def embed(
+        self, cases: pd.DataFrame, store: SampleStore, design: pd.DataFrame, batch_size: int, *, by: str = "axilla"
+    ) -> pd.DataFrame:
+        """The blocks' embeddings as a feature table.
 
-def save_stage(folder: Path, weights: Mapping[str, Tensor], selector: FeatureSelector) -> list[Path]:
-    """Write a stage's weights and selector; returns the files."""
-    write_bytes(folder / WEIGHTS, save({name: value.contiguous() for name, value in weights.items()}))
+        Parameters
+        ----------
+        cases, store, design, batch_size
+            As for :meth:`predict_axillae`.
+        by : str
+            ``axilla``: pooled over an axilla's images, what the fusion reads; ``image``: of every image alone.
+
+        Returns
+        -------
+        DataFrame
+            ``patient_id side``, by image ``image_id`` too, then ``embedding.{block}.{place}`` of every network, null
+            where the block is absent; see :func:`usdlr.inference.reading.embedding_frame`.
+        """
+        axillae = Axillae.of(cases)
+        if by == "image":
+            alone = tuple(np.array([place], dtype=np.intp) for place in range(len(cases)))
+            axillae = Axillae(cases[[*AXILLA_KEY, "image_id"]].reset_index(drop=True), alone)
+        readings = self._read(axillae, cases, store, design, batch_size)
+        return pd.concat([axillae.keys, embedding_frame(readings, self.networks[0].blocks)], axis=1)
+
+    def read(self, cases: pd.DataFrame, store: SampleStore, design: pd.DataFrame, batch_size: int) -> list[Reading]:
+        """What every network reads of every axilla: what a readout is fitted on."""
+        return self._read(Axillae.of(cases), cases, store, design, batch_size)
+
+    def predict_without(
+        self,
+        modality: str,
+        cases: pd.DataFrame,
+        store: SampleStore,
+        design: pd.DataFrame,
+        batch_size: int,
+        *,
+        views: Sequence[Vary | None] = (None,),
+    ) -> pd.DataFrame:
+        """Raw log-odds as if nobody had a modality: neither its images nor its features.
+
+        Parameters
+        ----------
+        modality : str
+            Which one.
+        cases, store, design, batch_size, views
+            As :meth:`predict_axillae` takes them.
+
+        Returns
+        -------
+        DataFrame
+            ``patient_id side logit`` of the axillae that do have it, for comparison with :meth:`predict_axillae`.
+        """
+        has = np.array([modality in sample.images for sample in store.select(cases["image_id"]).samples])
+        named = cases[AXILLA_KEY].assign(has=has).groupby(AXILLA_KEY, sort=False)["has"].transform("any")
+        rest = cases[named.to_numpy()].reset_index(drop=True)
+        if rest.empty:
+            return pd.DataFrame({"patient_id": [], "side": [], "logit": np.zeros(0)})
+        stripped = design.loc[list(rest["image_id"])].copy()
+        stripped.loc[:, [str(name).startswith(f"{modality}.") for name in stripped]] = np.nan
+        samples = store.select(rest["image_id"]).without(modality)
+        return self.predict_axillae(rest, samples, stripped, batch_size, views=views)[[*AXILLA_KEY, "logit"]]
+
+    def _read(
+        self,
+        axillae: Axillae,
+        cases: pd.DataFrame,
+        store: SampleStore,
+        design: pd.DataFrame,
+        batch_size: int,
+        *,
+        views: Sequence[Vary | None] = (None,),
+        hidden: Sequence[str] = (),
+    ) -> list[Reading]:
+        """What every network reads, the first network's views first."""
+        settings, width = self.networks[0].settings, self.networks[0].head.width
+        scores = self.scores.score(design.loc[list(cases["image_id"])], width)
+        data = axilla_data(axillae, store.select(cases["image_id"]), design, self.selector, scores, settings)
+        keep = torch.tensor([block not in set(hidden) for block in self.networks[0].blocks])
+        return [
+            self._run(network, AxillaDataset(data, input_form(settings), view), batch_size, keep)
+            for network in self.networks
+            for view in views
+        ]
+
+    def _run(self, network: FusionNetwork, dataset: AxillaDataset, batch_size: int, keep: Tensor) -> Reading:
+        shares, embeddings, alone = [], [], []
+        with torch.inference_mode():
+            for start in range(0, len(dataset), batch_size):
+                batch = collate([dataset[row] for row in range(start, min(start + batch_size, len(dataset)))])
+                output = network(
+                    batch["images"], batch["table"], batch["scores"], batch["present"] & keep, batch["place"]
+                )
+                share, base = network.shares(output, self.target)
+                there = torch.where(output.present, share, float("nan"))
+                shares.append(torch.cat([there, base[:, None]], dim=1).double().numpy())
+                embeddings.append(torch.where(output.present[..., None], output.embeddings, float("nan")).numpy())
+                logits = network.head.stage_logits(output.block_logits)[..., self.target]
+                alone.append(torch.where(output.present, logits, float("nan")).double().numpy())
+        return Reading(np.concatenate(shares), np.concatenate(embeddings), np.concatenate(alone))
+
+
+def save_stage(
+    folder: Path,
+    networks: Sequence[Mapping[str, Tensor]],
+    selector: FeatureSelector,
+    scores: BlockScores,
+    *,
+    target: int,
+    backbone: str,
+) -> None:
+    """Write the weights of a stage's networks, its selector and scores, and which target of theirs it reads."""
+    for member, weights in enumerate(networks):
+        content = save({name: value.contiguous() for name, value in weights.items()}, metadata=named(backbone))
+        write_bytes(folder / weights_name(member), content)
     write_json(folder / SELECTOR, selector.to_dict())
-    return [folder / WEIGHTS, folder / SELECTOR]
+    write_json(folder / SCORES, scores.to_dict())
+    write_json(folder / STAGE, {"members": len(networks), "target": target})
 
 
-def load_stage(folder: Path, settings: NetworkSettings) -> StageModel:
+def save_readout(folder: Path, readout: SignatureReadout) -> None:
+    """Write the readout of a saved stage; the stage's logit is the readout's from now on."""
+    write_json(folder / SIGNATURE, readout.to_dict())
+    write_json(folder / STAGE, read_json(folder / STAGE) | {"readout": SIGNATURE})
+
+
+def stage_files(folder: Path) -> list[Path]:
+    """The files that :func:`save_stage` and :func:`save_readout` wrote into a folder, the networks' weights first.
+
+    Raises
+    ------
+    BundleError
+        If there is no readable stage.
+    """
+    try:
+        stage = read_json(folder / STAGE)
+        members, readout = int(stage["members"]), [SIGNATURE] if stage.get("readout") else []
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"found no readable {STAGE} in {folder} ({error}), expected a fitted stage") from error
+    return [
+        *(folder / weights_name(member) for member in range(members)),
+        *(folder / name for name in (SELECTOR, SCORES, *readout, STAGE)),
+    ]
+
+
+def load_stage(folder: Path, settings: NetworkSettings, size_px: int) -> StageModel:
     """Read a stage; nothing in the files is executed.
+
+    Parameters
+    ----------
+    folder : Path
+        What :func:`save_stage` wrote.
+    settings : NetworkSettings
+        The networks'.
+    size_px : int
+        Side of the crops in pixels.
 
     Raises
     ------
     BundleError
         If a file is missing, damaged or does not fit the network.
     """
+    files = stage_files(folder)
     try:
-        content = (folder / WEIGHTS).read_bytes()
+        contents = [path.read_bytes() for path in files]
         selector = FeatureSelector.from_dict(read_json(folder / SELECTOR))
-        weights = load(content)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"found a damaged stage in {folder} ({error}), expected {WEIGHTS} and {SELECTOR}") from error
-    # Pretrained or local weights only start a fit; the fitted weights replace every one of them.
-    network = FusionNetwork(settings.without_start(), len(selector.get_feature_names_out()))
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise BundleError(
-            f"found weights in {folder} that do not fit {settings.backbone} ({str(error).splitlines()[0]}); "
-            "use the bundle's own settings"
-        ) from error
-    model_id = bytes_hash(content, (folder / SELECTOR).read_bytes())[:SHORT]
-    return StageModel(network.eval(), selector, model_id)
+        scores = BlockScores.from_dict(read_json(folder / SCORES))
+        target = int(read_json(folder / STAGE)["target"])
+        signed = folder / SIGNATURE in files
+        readout = SignatureReadout.from_dict(read_json(folder / SIGNATURE)) if signed else None
+        states = [load(content) for content, path in zip(contents, files, strict=True) if path.suffix == WEIGHTS]
+    except (OSError, SafetensorError, DataError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"found a damaged stage in {folder} ({error}), expected weights and {SELECTOR}") from error
+    networks = []
+    for weights in states:
+        # Pretrained or local weights only start a fit; the fitted weights replace every one of them.
+        network = FusionNetwork(settings.without_start(), network_columns(selector), size_px, scored=scores.blocks)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise BundleError(
+                f"found weights in {folder} that do not fit {settings.backbone} ({str(error).splitlines()[0]}); "
+                "use the bundle's own settings"
+            ) from error
+        networks.append(network.eval())
+    return StageModel(tuple(networks), selector, scores, target, bytes_hash(*contents)[:SHORT], readout)
 
 
-def save_calibrator(folder: Path, calibrator: PlattCalibrator) -> Path:
+def save_calibrator(folder: Path, calibrator: Calibrator) -> Path:
     """Write a stage's calibrator."""
     write_json(folder / CALIBRATOR, calibrator.to_dict())
     return folder / CALIBRATOR
 
 
-def load_calibrator(folder: Path) -> PlattCalibrator:
+def save_interval(folder: Path, interval: LogitInterval) -> Path:
+    """Write how sure a stage's calibrated log-odds are."""
+    write_json(folder / INTERVAL, interval.to_dict())
+    return folder / INTERVAL
+
+
+def load_interval(folder: Path) -> LogitInterval:
+    """Read how sure a stage's calibrated log-odds are."""
+    return LogitInterval.from_dict(read_json(folder / INTERVAL))
+
+
+def load_calibrator(folder: Path) -> Calibrator:
     """Read a stage's calibrator."""
-    return PlattCalibrator.from_dict(read_json(folder / CALIBRATOR))
+    return calibrator_from_dict(read_json(folder / CALIBRATOR))

@@ -1,0 +1,65 @@
+"""From a stage's raw log-odds to rows of the ``predictions`` table."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from usdlr.core.columns import AXILLA_KEY, CONTRIBUTION_PREFIX
+from usdlr.core.modalities import MODALITIES
+from usdlr.core.types import Stage
+from usdlr.decision.calibration import Calibrator
+from usdlr.decision.uncertainty import LogitInterval
+from usdlr.inference.stage import BASE
+
+
+def calibrated_rows(
+    axillae: pd.DataFrame,
+    calibrator: Calibrator,
+    interval: LogitInterval,
+    *,
+    stage: Stage,
+    fold: str,
+    split: pd.Series,
+    model_id: str,
+) -> pd.DataFrame:
+    """Rows of the ``predictions`` table.
+
+    Parameters
+    ----------
+    axillae : DataFrame
+        From :meth:`usdlr.inference.stage.StageModel.predict_axillae`.
+    calibrator : Calibrator
+        Fitted on tuning patients; slope and intercept are applied to the shares too, so that they still add up.
+    interval : LogitInterval
+        Measured on tuning patients.
+    stage, fold, model_id : str
+        For the columns of the same name.
+    split : Series
+        Split by patient id.
+    """
+    shares = [name for name in axillae if str(name).startswith(CONTRIBUTION_PREFIX)]
+    out = axillae[AXILLA_KEY].copy()
+    out["stage"] = str(stage)
+    out["fold"] = fold
+    out["split"] = split.loc[list(axillae["patient_id"])].to_numpy()
+    scaled = axillae[shares] * calibrator.slope_
+    scaled[BASE] = scaled[BASE] + calibrator.intercept_
+    out["logit"] = scaled.sum(axis=1).to_numpy(np.float64)
+    out["logit_low"], out["logit_high"] = interval.bounds(
+        axillae["logit"].to_numpy(np.float64), axillae["spread"].to_numpy(np.float64), absent(axillae), calibrator
+    )
+    out["probability"] = expit(out["logit"].to_numpy(np.float64))
+    return pd.concat([out, scaled], axis=1).assign(model_id=model_id)
+
+
+def absent(axillae: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
+    """Who has no image of a modality, by modality: every image block of it is null."""
+    found = {}
+    for modality in MODALITIES:
+        blocks = [name for name in axillae if str(name).startswith(f"{CONTRIBUTION_PREFIX}{modality}.")]
+        if blocks:
+            found[modality] = axillae[blocks].isna().all(axis=1).to_numpy(dtype=np.bool_)
+    return found
