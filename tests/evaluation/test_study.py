@@ -47,6 +47,7 @@ def study() -> dict[str, Any]:
     parts = []
     for stage, values in logits.items():
         table = keys.assign(stage=stage, fold=fold, split="test", logit=values, probability=expit(values), model_id="m")
+        table = table.assign(logit_low=values - 1, logit_high=values + 1)
         parts += [table, table.assign(fold=((fold.astype(int) + 1) % 3).astype(str), split="train", logit=9.0)]
     predictions = pd.concat(parts, ignore_index=True).sample(frac=1, random_state=1)
     scores = keys.assign(p_sln=expit(logits["sln"]), p_nsln=expit(logits["nsln"]))

@@ -132,6 +132,8 @@ def make_inputs(
                     "fold": folds,
                     "split": "test",
                     "logit": _logit(probability),
+                    "logit_low": _logit(probability) - 0.8,
+                    "logit_high": _logit(probability) + 0.8,
                     "probability": probability,
                     "model_id": "0123456789ab",
                 }

@@ -8,10 +8,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from usdlr.report.figures import draw_all
+from usdlr.report.figures_curves import roc_figure
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import BASELINE_SERIES, Drawing, baseline_series, draw
 
@@ -192,3 +194,20 @@ def test_hostile_titles_stay_text() -> None:
 def test_looks_repeat_after_the_fifth_baseline_and_all_differ_in_grey() -> None:
     assert baseline_series(5) == BASELINE_SERIES[0]
     assert len({str(look.dashes) for look in BASELINE_SERIES}) == len({look.marker for look in BASELINE_SERIES}) == 5
+
+
+def test_many_curves_have_their_legend_below_the_panels(certified: StudyInputs) -> None:
+    """Each baseline once, with its area at both stages; no legend hides a curve."""
+    metrics, scores = dict(certified.metrics), certified.baselines
+    name = str(scores["name"].iloc[0])
+    more = {
+        f"more{number}": metrics["baselines"][name] | {"title": f"Learner {number}, of ring"} for number in range(5)
+    }
+    metrics["baselines"] = metrics["baselines"] | more
+    rows = [scores[scores["name"] == name].assign(name=other) for other in more]
+    svg = roc_figure(replace(certified, metrics=metrics, baselines=pd.concat([scores, *rows]))).svg
+    area = metrics["baselines"][name]["stages"]["sln"]["auc"]["value"]
+    for number in range(5):
+        assert svg.count(f"Learner {number}, of ring: a {area:.2f}") == 1
+    assert "in panels a and b" in svg
+    assert "in panels a and b" not in roc_figure(certified).svg

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from usdlr.core.errors import CaseError
 from usdlr.core.files import write_bytes
-from usdlr.core.types import ExclusionCode
+from usdlr.core.types import ExclusionCode, SpacingSource
 from usdlr.imaging.store import read_mask, read_png
 from usdlr.report.style import MEASURED_FONT, ORANGE, SKY
 
@@ -32,7 +32,8 @@ def write_contact_sheets(cases: pd.DataFrame, root: Path, out: Path, *, count: i
     """Draw up to ``count`` cases, evenly spread over the table, twenty to a sheet.
 
     Each picture shows the B-mode image with the lesion's contour (solid, orange), the edge of the field of view
-    (dashed, blue), a bar of 10 mm where the image is calibrated, and below it size, spacing source and quality flags.
+    (dashed, blue), a bar of 10 mm where the image is calibrated (of 10 units where lengths are relative to the
+    lesion), and below it size, spacing source and quality flags.
 
     Parameters
     ----------
@@ -107,7 +108,9 @@ def _caption(record: dict[str, Any]) -> str:
     size = record["tumour_size_mm"]
     measured = "size unknown" if pd.isna(size) else f"{float(size):.1f} mm"
     spacing = record["row_mm"]
-    per_pixel = "no spacing" if pd.isna(spacing) else f"{float(spacing):.4f} mm/px ({record['spacing_source']})"
+    relative = record["spacing_source"] == str(SpacingSource.LESION_RELATIVE)
+    unit = "units" if relative else "mm"
+    per_pixel = "no spacing" if pd.isna(spacing) else f"{float(spacing):.4f} {unit}/px ({record['spacing_source']})"
     flags = record["quality_flags"]
     lines = [str(record["image_id"])[:40], f"{measured}, {per_pixel}"]
     if record["elasto_state"] not in (None, "missing") and not pd.isna(record["elasto_state"]):

@@ -33,6 +33,8 @@ from usdlr.report.tables import Estimate, estimate_text, finite, not_estimable, 
 
 _TICKS = np.arange(0, 101, 20)
 MOST_BINS, SMALLEST_BIN = 10, 10
+MOST_CURVES_INSIDE, _LEGEND_ROW_IN = 5, 0.17
+_AREA = ", "  # between a curve's name and its area
 
 
 def roc_figure(inputs: StudyInputs) -> Drawing:
@@ -48,17 +50,26 @@ def roc_figure(inputs: StudyInputs) -> Drawing:
         "intervals."
     )
 
+    # Of a few curves the legend fits under the diagonal; of more it would hide them, and stands below the panels.
+    curves = 1 + max(sum(1 for _ in inputs.baseline_rows(stage)) for stage in Stage)
+    below = _LEGEND_ROW_IN * (curves + 2) if curves > MOST_CURVES_INSIDE else 0.0
+    height = 4.35 + below
+
     def paint(figure: Figure) -> None:
         heading(figure, title)
         left, right = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0.075, right=0.985, bottom=0.115, top=0.855, wspace=0.22)
+        figure.subplots_adjust(
+            left=0.075, right=0.985, bottom=(0.5 + below) / height, top=1 - 0.63 / height, wspace=0.22
+        )
         for letter, axes, stage in (("a", left, Stage.SLN), ("b", right, Stage.NSLN)):
-            _roc_panel(axes, letter, inputs, stage, rows[stage])
+            _roc_panel(axes, letter, inputs, stage, rows[stage], inside=not below)
+        if below:
+            _common_legend(figure, (left, right))
 
-    return draw("roc", title, caption, (WIDTH_IN, 4.35), paint)
+    return draw("roc", title, caption, (WIDTH_IN, height), paint)
 
 
-def _roc_panel(axes: Axes, letter: str, inputs: StudyInputs, stage: Stage, rows: pd.DataFrame) -> None:
+def _roc_panel(axes: Axes, letter: str, inputs: StudyInputs, stage: Stage, rows: pd.DataFrame, *, inside: bool) -> None:
     panel_title(axes, letter, f"{str(stage).upper()} stage, n = {len(rows)}")
     metrics = inputs.metrics["stages"][stage]
     curve = roc_curve(rows["truth"], rows["score"])
@@ -75,7 +86,7 @@ def _roc_panel(axes: Axes, letter: str, inputs: StudyInputs, stage: Stage, rows:
         color=MODEL_COLOUR,
         linewidth=2.0,
         zorder=3,
-        label=f"Model, {_short(metrics['auc'])}",
+        label=f"Model{_AREA}{_short(metrics['auc'])}",
     )
     for position, (name, others) in enumerate(inputs.baseline_rows(stage)):
         other = roc_curve(others["truth"], others["score"])
@@ -90,10 +101,12 @@ def _roc_panel(axes: Axes, letter: str, inputs: StudyInputs, stage: Stage, rows:
             linestyle=look.dashes,
             linewidth=1.2,
             zorder=2,
-            label=f"{inputs.baseline_title(name)}, {_short(auc)}",
+            label=f"{inputs.baseline_title(name)}{_AREA}{_short(auc)}",
         )
     _operating_point(axes, metrics, inputs.marks.adjective)
     _per_cent_axes(axes, "False-positive rate, 1 − specificity (%)", "Sensitivity (%)")
+    if not inside:
+        return
     legend = axes.legend(
         loc="lower right",
         handlelength=2.6,
@@ -104,6 +117,30 @@ def _roc_panel(axes: Axes, letter: str, inputs: StudyInputs, stage: Stage, rows:
         title_fontsize=7.2,
     )
     legend.set_zorder(4)
+
+
+def _common_legend(figure: Figure, panels: tuple[Axes, Axes]) -> None:
+    """One line per curve below the panels, with its area at both stages; a curve that one stage lacks says so."""
+    found: dict[str, list[str]] = {}
+    handles: dict[str, Any] = {}
+    for place, axes in enumerate(panels):
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            name, _, area = label.rpartition(_AREA)
+            name = name or label
+            handles.setdefault(name, handle)
+            found.setdefault(name, ["not estimable", "not estimable"])[place] = area
+    labels = [name if name == areas[0] else f"{name}: a {areas[0]}, b {areas[1]}" for name, areas in found.items()]
+    figure.legend(
+        list(handles.values()),
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0.065, 0.0),
+        handlelength=2.6,
+        labelspacing=0.35,
+        alignment="left",
+        title="Area under the curve (95 % interval) in panels a and b",
+        title_fontsize=7.2,
+    )
 
 
 def _operating_point(axes: Axes, metrics: dict[str, Any], adjective: str) -> None:

@@ -55,6 +55,8 @@ class GalleryCase:
         Node status found; ``None``: unknown.
     stiffness : float array, (rows, columns), optional
         Young's modulus in kPa; NaN where the scanner gave no value.
+    unit : str
+        What the spacing counts: ``mm``, or ``units`` where lengths are relative to the lesion.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class GalleryCase:
     sln: bool | None
     nsln: bool | None
     stiffness: NDArray[np.floating[Any]] | None = None
+    unit: str = "mm"
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.dtype != np.uint8:
@@ -198,12 +201,13 @@ def _scale_bar(axes: Axes, case: GalleryCase) -> None:
         path_effects=halo,
         zorder=3,
     )
+    # Ending with the bar: centred over a short one, the words would leave the picture.
     axes.text(
-        right - length / 2,
+        right,
         y - 0.02 * height,
-        f"{length:.0f} mm",
+        f"{length:.0f} {case.unit}",
         color="white",
-        ha="center",
+        ha="right",
         va="bottom",
         zorder=3,
         path_effects=[withStroke(linewidth=2.2, foreground="black", alpha=0.8)],

@@ -170,6 +170,12 @@ class StudyInputs:
         return Marks(bool(self.metrics["simulated"]), bool(self.proxies), self.uncertified)
 
     @property
+    def relative_diameter(self) -> float | None:
+        """Units across every lesion where lengths are relative to it; ``None``: millimetres."""
+        found = self.metrics["cohort"].get("relative_diameter")
+        return None if found is None else float(found)
+
+    @property
     def known_nsln(self) -> str:
         """Whom every statement about NSLN status is about."""
         return "among axillae with known status" if Stage.NSLN in self.proxies else "among dissected axillae"

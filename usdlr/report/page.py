@@ -16,6 +16,7 @@ from usdlr.report import page_tables as parts
 from usdlr.report.audit import conflicts
 from usdlr.report.gallery import GalleryCase, render_case, stiffness_scale_kpa
 from usdlr.report.inputs import StudyInputs
+from usdlr.report.page_external import external_tables
 from usdlr.report.page_tables import PageTable
 from usdlr.report.redact import identifiers, redact, redact_settings
 from usdlr.report.sentences import Notice, contract_statement, false_negative_notes, notices, summary
@@ -59,6 +60,7 @@ class StudyPage:
     groups_table: PageTable = field(metadata={"help": "Make-up of the risk groups."})
     group_meanings: tuple[tuple[str, str], ...] = field(metadata={"help": "Risk group and what it means."})
     discrimination_tables: tuple[PageTable, ...] = field(metadata={"help": "AUC per stage."})
+    external_tables: tuple[PageTable, ...] = field(metadata={"help": "AUC on other sources' patients, if any."})
     operating_table: PageTable = field(metadata={"help": "Sensitivity, specificity, predictive values."})
     calibration_table: PageTable = field(metadata={"help": "Slope, intercept and Brier score."})
     cohort_table: PageTable = field(metadata={"help": "Node status of the cohort."})
@@ -97,6 +99,7 @@ def study_page(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> StudyPage
             if group is not RiskGroup.DEFER or inputs.metrics["cascade"]["groups"][group]["n"]
         ),
         discrimination_tables=tuple(parts.discrimination_table(inputs, stage) for stage in Stage),
+        external_tables=external_tables(inputs),
         operating_table=parts.operating_table(inputs),
         calibration_table=parts.calibration_table(inputs),
         cohort_table=parts.cohort_table(inputs),
@@ -106,7 +109,7 @@ def study_page(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> StudyPage
         gallery=_pictures(inputs),
         gallery_note=(
             "Solid orange line: lesion contour. Dashed blue line: outer edge of the peritumoral ring. Pictures stand "
-            "in the true proportions of the tissue; the bar is 10 mm long. Colour, where present: stiffness in kPa, "
+            f"in the true proportions of the tissue; {_bar(inputs)} Colour, where present: stiffness in kPa, "
             f"on one scale for all cases. Case numbers are pseudonyms made for this page. {P_NSLN} holds only if the "
             "sentinel node is positive."
         ),
@@ -154,6 +157,12 @@ def _cohort_behind(inputs: StudyInputs) -> str:
     return f"All numbers rest on {count(cohort['axillae'])} {kind} from {', '.join(map(str, cohort['centres']))}."
 
 
+def _bar(inputs: StudyInputs) -> str:
+    if inputs.relative_diameter is None:
+        return "the bar is 10 mm long."
+    return f"the bar is 10 units long, {10 / inputs.relative_diameter:.2g} of the lesion's equivalent diameter."
+
+
 def _tiles(inputs: StudyInputs) -> tuple[Tile, ...]:
     cascade, stages, marks = inputs.metrics["cascade"], inputs.metrics["stages"], inputs.marks
     return (
@@ -197,7 +206,8 @@ def _picture(inputs: StudyInputs, case: GalleryCase, scale_kpa: float) -> Pictur
         title=inputs.marks.title(f"Case {case.number}"),
         source=f"data:image/png;base64,{encoded}",
         alternative=(
-            f"Case {case.number}: B-mode image with lesion contour, peritumoral ring and 10 mm scale bar{beside}."
+            f"Case {case.number}: B-mode image with lesion contour, peritumoral ring and 10 {case.unit} scale bar"
+            f"{beside}."
         ),
         lines=(
             (f"{inputs.marks.adjective}group".capitalize(), redact(case.group, identifiers(inputs))),

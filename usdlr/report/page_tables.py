@@ -320,6 +320,7 @@ def quality_table(inputs: StudyInputs) -> PageTable:
             ("spacing_source", "Pixel size from"),
             ("mask_source", "Contour by"),
             ("elasto_state", "Elastography"),
+            ("crop", "Crop of the network"),
         )
         for name, n in quality.get(key, {}).items()
     ]

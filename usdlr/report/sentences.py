@@ -39,7 +39,8 @@ class Notice:
     Parameters
     ----------
     kind : str
-        ``device``, ``simulated``, ``proxy``, ``uncertified`` or ``conflict``; the page styles it by this word.
+        ``device``, ``simulated``, ``proxy``, ``relative``, ``uncertified`` or ``conflict``; the page styles it by this
+        word.
     title, text : str
         Heading and sentences.
     """
@@ -74,8 +75,27 @@ def notices(inputs: StudyInputs, conflicts: tuple[str, ...]) -> tuple[Notice, ..
         Notice("proxy", f"Proxy endpoint, {stage.upper()} stage", proxy_notice(stage, sentence))
         for stage, sentence in inputs.proxies.items()
     ]
+    if inputs.relative_diameter is not None:
+        found.append(
+            Notice("relative", "Lengths are relative to the lesion", relative_lengths(inputs.relative_diameter))
+        )
     found.append(Notice("device", "Not a medical device", NOT_A_MEDICAL_DEVICE))
     return tuple(found)
+
+
+def relative_lengths(diameter: float) -> str:
+    """What a unit is where nobody knows the millimetres.
+
+    Examples
+    --------
+    >>> relative_lengths(20.0)[:75]
+    "No millimetres are known here: one unit is 1/20 of the lesion's equivalent "
+    """
+    return (
+        f"No millimetres are known here: one unit is 1/{diameter:g} of the lesion's equivalent diameter, that of the "
+        "disc of its area. Wherever a setting, a feature or a table on this page says mm, such units are meant. "
+        "Margins and crops grow with the lesion, and no tumour size was used."
+    )
 
 
 def false_negative_sentence(inputs: StudyInputs, stage: Stage) -> str:

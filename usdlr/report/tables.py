@@ -45,6 +45,7 @@ QUALITY_WORDS: dict[str, str] = {
     QualityFlag.CALIBRATION_REFUSED: "calibration in the file not believed",
     QualityFlag.REGION_CLIPPED: "calibrated region reached past the image and was clipped",
     QualityFlag.SPACING_LOW_TRUST: "pixel size from a header field of lower trust",
+    QualityFlag.SCALE_RELATIVE: "lengths relative to the lesion's diameter, not millimetres",
     QualityFlag.SIZE_MISSTATED: "image size in the table wrong",
     QualityFlag.FOV_UNCERTAIN: "outline of the scan sector not found",
     QualityFlag.BURNED_IN_KEPT: "calipers, text or marks in the image, left as they are",

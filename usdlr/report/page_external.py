@@ -1,0 +1,49 @@
+"""Tables about patients of other sources, judged by the finished bundle."""
+
+from __future__ import annotations
+
+from usdlr.core.types import Stage
+from usdlr.report.inputs import StudyInputs
+from usdlr.report.page_tables import PageTable
+from usdlr.report.tables import EN_DASH, count, estimate_text, finite, method_text
+
+
+def external_tables(inputs: StudyInputs) -> tuple[PageTable, ...]:
+    """One table per source and stage; none where every patient is of the development cohort."""
+    return tuple(_table(inputs, name, stage) for name in inputs.metrics.get("external", {}) for stage in Stage)
+
+
+def _table(inputs: StudyInputs, name: str, stage: Stage) -> PageTable:
+    part = inputs.metrics["external"][name]
+    model, cohort = part["stages"][stage], part["cohort"]
+    rows = [
+        (
+            "Model (bundle)",
+            estimate_text(model["auc"]),
+            EN_DASH,
+            count(model["auc"].get("n")),
+            estimate_text(model["brier"], 3),
+            estimate_text(model["calibration_slope"]),
+        )
+    ]
+    shown = [model["auc"]]
+    for baseline, entry in part["baselines"].items():
+        own = entry["stages"][stage]
+        cells = (estimate_text(own["auc"]), estimate_text(own["difference"]), count(own["auc"].get("n")))
+        rows.append((inputs.baseline_title(baseline), *cells, EN_DASH, EN_DASH))
+        shown += [own["auc"], own["difference"]]
+    methods = dict.fromkeys(method_text(entry) for entry in shown if finite(entry.get("value")) is not None)
+    simulated = " (simulated)" if cohort.get("simulated") else ""
+    among = "" if stage is Stage.SLN else f"Judged on SLN-positive axillae, {inputs.known_nsln}. "
+    return PageTable(
+        inputs.marks.title(f"External source {name}{simulated}: discrimination at the {stage.upper()} stage"),
+        ("", "AUC (95 % interval)", "Model minus baseline", "n", "Brier score", "Calibration slope"),
+        tuple(rows),
+        (
+            f"{count(cohort['axillae'])} axillae of {count(cohort['patients'])} patients, none of whom was used to "
+            "fit, select, calibrate or set a threshold; the bundle was applied once. Baselines were fitted on the "
+            f"training patients of the bundle. {among}",
+            f"AUC and differences: {'; '.join(methods)}" if methods else "No estimate has a value",
+            "The false-negative contract is void for these patients until it is established anew among them.",
+        ),
+    )
