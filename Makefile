@@ -30,7 +30,7 @@ breast_lesions_usg: install
 	$(BIN)/usdlr run experiments/breast_lesions_usg/experiment.yaml --data.root $(DATA) --out $(RUNS)/breast_lesions_usg
 
 test: install
-	OMP_NUM_THREADS=1 PYTEST_ADDOPTS="$(PYTEST_ADDOPTS)" $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 PYTEST_ADDOPTS="$(PYTEST_ADDOPTS)" $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
