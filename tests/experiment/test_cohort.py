@@ -113,3 +113,24 @@ def test_case_without_spacing_is_excluded_before_any_work() -> None:
 )
 def test_simulated_patients_are_told_by_adapter_or_centre(adapter: str, centre: str, expected: bool) -> None:
     assert is_simulated(cases({"centre_id": centre}), DataSettings(centre=adapter)) is expected
+
+
+def test_an_endpoint_derived_from_node_counts_is_read_like_a_column() -> None:
+    burden = DataSettings(
+        centre="simulated",
+        sln=EndpointSettings("n_positive", "any positive node"),
+        nsln=EndpointSettings("burden_ge3", "three or more positive nodes"),
+    )
+    table = cases(
+        {"sln_positive": True, "positive_nodes": 4, "axillary_surgery": "alnd"},
+        {"sln_positive": True, "positive_nodes": 1, "axillary_surgery": "slnb"},
+        {"sln_positive": True, "positive_nodes": 2, "axillary_surgery": "alnd"},
+        {"sln_positive": False, "positive_nodes": 0, "axillary_surgery": "slnb"},
+        {"sln_positive": None, "positive_nodes": None},
+    )
+    kept, excluded = select_cohort(table, burden)
+    assert list(excluded["code"]) == ["endpoint_missing"]
+    labels = axilla_labels(kept, burden)
+    assert list(labels["sln"]) == [1.0, 1.0, 1.0, 0.0]
+    # Without dissection one positive node is a lower bound: whether there are three is unknown, not "no".
+    np.testing.assert_array_equal(stage_labels(labels, Stage.NSLN), [1.0, np.nan, 0.0, np.nan])

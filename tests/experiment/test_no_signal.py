@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.tiny import tiny_config
+from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.provenance import Provenance
 from usdlr.core.tables import CASES, SPLITS
 from usdlr.core.types import Stage
@@ -21,7 +22,6 @@ from usdlr.experiment.baselines import BaselineJob, run_baselines
 from usdlr.experiment.cohort import axilla_labels, cohort_splits, stage_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
-from usdlr.inference.pooling import AXILLA
 from usdlr.simulate.centres import CENTRES
 from usdlr.simulate.cohort import draw_cohort
 from usdlr.simulate.scenario import SCENARIOS, Logit
@@ -51,8 +51,8 @@ def mean_over_folds(config: ExperimentConfig, out: Path, cases: pd.DataFrame, se
     scores = pd.concat([run_baselines(BaselineJob(config, out, fold)) for fold in layout.test_folds()])
     labels, found = axilla_labels(cases, config.data), {}
     for stage in Stage:
-        known = labels[AXILLA].assign(y=stage_labels(labels, stage)).dropna()
-        rows = scores[scores["stage"] == str(stage)].merge(known, on=AXILLA)
+        known = labels[AXILLA_KEY].assign(y=stage_labels(labels, stage)).dropna()
+        rows = scores[scores["stage"] == str(stage)].merge(known, on=AXILLA_KEY)
         for name, part in rows.groupby("name"):
             folds = [fold for _, fold in part.groupby("fold") if fold["y"].nunique() == 2]
             found[f"{stage} {name}"] = float(np.mean([roc_auc_score(fold["y"], fold["score"]) for fold in folds]))

@@ -95,6 +95,24 @@ def test_absent_elastography_contributes_nothing(run_folder: Path) -> None:
     assert predictions.loc[~rows, "contribution.elasto.intratumoral"].notna().all()
 
 
+def test_a_patient_without_elastography_gets_a_valid_prediction_and_a_wider_interval(run_folder: Path) -> None:
+    cases = tables.CASES.read(run_folder / "cases.parquet")
+    predictions = tables.PREDICTIONS.read(run_folder / "predictions.parquet")
+    assert (predictions["logit_low"] <= predictions["logit"]).all()
+    assert (predictions["logit"] <= predictions["logit_high"]).all()
+    with_map = set(cases.loc[cases["elasto_path"].notna(), "patient_id"])
+    for _, part in predictions.groupby(["fold", "stage"]):
+        part = part.sort_values("logit")
+        width = part["logit_high"] - part["logit_low"]
+        missing = ~part["patient_id"].isin(with_map)
+        at, without = part.loc[~missing, "logit"], part.loc[missing, "logit"]
+        inside = without.between(at.min(), at.max())
+        assert inside.any()
+        # What a map might have moved comes on top of what an axilla with the same log-odds has.
+        usual = np.interp(without[inside], at, width[~missing])
+        assert (width[missing][inside] > usual).all()
+
+
 def test_metrics_agree_with_scikit_learn_on_the_written_tables(run_folder: Path) -> None:
     metrics = json.loads((run_folder / "metrics.json").read_text())
     cases = tables.CASES.read(run_folder / "cases.parquet")
@@ -156,7 +174,7 @@ def test_other_truth_repeats_the_results_alone(
     run_copy: Path, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = json.loads((run_copy / "metrics.json").read_text())
-    fits = {path: path.stat().st_mtime_ns for path in (run_copy / "work" / "fits").rglob("images.parquet")}
+    fits = {path: path.stat().st_mtime_ns for path in (run_copy / "work" / "fits").rglob("axillae.parquet")}
     changed = Path(shutil.copytree(cohort, tmp_path / "changed"))
     truth = pd.read_parquet(changed / "truth.parquet")
     truth.assign(p_sln=1 - truth["p_sln"]).to_parquet(changed / "truth.parquet")
@@ -234,7 +252,7 @@ def test_the_report_shows_which_features_the_folds_chose(run_folder: Path) -> No
 def test_same_command_twice_gives_identical_tables(run_folder: Path, cohort: Path, tmp_path: Path) -> None:
     run_experiment(tiny_config(cohort, "--jobs", "2"), tmp_path / "run")
     assert hashes(tmp_path / "run") == hashes(run_folder)
-    weights = "bundle/folds/1/nsln/model.safetensors"
+    weights = "bundle/folds/1/nsln/network_0.safetensors"
     assert (tmp_path / "run" / weights).read_bytes() == (run_folder / weights).read_bytes()
     assert (tmp_path / "run" / "report.html").stat().st_size == (run_folder / "report.html").stat().st_size
 
@@ -384,7 +402,7 @@ def test_checkpoint_of_other_patients_is_not_continued(
         # What a kill in the middle of fold 0 would have left behind.
         (job.folder / "checkpoints").mkdir(exist_ok=True)
         (job.folder / "checkpoints" / "last.ckpt").write_bytes(b"weights that have seen other patients")
-        (job.folder / "model.safetensors").unlink()
+        (job.folder / "network_0.safetensors").unlink()
 
     with monkeypatch.context() as patch:
         patch.setattr("usdlr.experiment.run.run_fit", killed)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from usdlr.core.columns import AXILLA_KEY
+from usdlr.core.endpoints import BURDEN_GE3, N_POSITIVE, derived_endpoints
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.types import ExclusionCode, Site, Stage
 from usdlr.experiment.config import DataSettings
-from usdlr.inference.pooling import AXILLA
 from usdlr.inference.predictor import NOT_TUMOUR, exclusion_table
 from usdlr.ingest.adapter import adapter_named
 from usdlr.ingest.centres import load_all
@@ -18,6 +19,8 @@ from usdlr.ingest.duplicates import require_disjoint_pictures, same_picture
 from usdlr.ingest.split_schemes import from_table
 from usdlr.ingest.splits import SplitSettings, make_splits
 from usdlr.simulate.centres import SIMULATED_PREFIX
+
+DERIVED = (N_POSITIVE, BURDEN_GE3)
 
 load_all()  # adapters are looked up by name below, whatever else was imported
 
@@ -34,7 +37,7 @@ def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame
     """
     for stage in Stage:
         _require_binary(cases, data.endpoint(stage).column, f"data.{stage}.column")
-    unknown = cases[data.sln.column].isna()
+    unknown = endpoint_values(cases, data.sln.column).isna()
     treated = cases["neoadjuvant"].fillna(False).astype(bool)
     reasons: dict[str, tuple[str, str]] = {}
     for image_id, neoadjuvant in zip(cases["image_id"][unknown], treated[unknown], strict=True):
@@ -81,11 +84,11 @@ def axilla_labels(cases: pd.DataFrame, data: DataSettings) -> pd.DataFrame:
     DataError
         If the image sets of one axilla state different outcomes.
     """
-    named = cases[[*AXILLA, "centre_id"]].copy()
+    named = cases[[*AXILLA_KEY, "centre_id"]].reset_index(drop=True)
     for stage in Stage:
-        values = cases[data.endpoint(stage).column].astype("boolean")
+        values = endpoint_values(cases, data.endpoint(stage).column).reset_index(drop=True)
         named[str(stage)] = np.where(values.isna(), np.nan, values.fillna(False).astype(float))
-    groups = named.groupby(AXILLA, sort=False)
+    groups = named.groupby(AXILLA_KEY, sort=False)
     for stage in Stage:
         if (groups[str(stage)].nunique(dropna=False) > 1).any():
             raise DataError(
@@ -95,8 +98,8 @@ def axilla_labels(cases: pd.DataFrame, data: DataSettings) -> pd.DataFrame:
     if named.empty:
         return named.assign(exam_day=np.empty(0))
     labels = groups.first().reset_index()
-    days = cases[AXILLA].assign(exam_day=cases["exam_day"].astype("Float64").astype("float64"))
-    first = days.groupby(AXILLA, sort=False)["exam_day"].agg(lambda values: values.min(skipna=False))
+    days = cases[AXILLA_KEY].assign(exam_day=cases["exam_day"].astype("Float64").astype("float64"))
+    first = days.groupby(AXILLA_KEY, sort=False)["exam_day"].agg(lambda values: values.min(skipna=False))
     return labels.assign(exam_day=first.to_numpy())
 
 
@@ -152,12 +155,20 @@ def image_labels(
     cases: pd.DataFrame, labels: pd.DataFrame, stage: Stage
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """The stage's label of every image set, (images,), not-a-number where the stage does not train on it."""
-    known = labels[AXILLA].assign(label=stage_labels(labels, stage))
-    joined = cases[AXILLA].merge(known, on=AXILLA, how="left", validate="many_to_one")
+    known = labels[AXILLA_KEY].assign(label=stage_labels(labels, stage))
+    joined = cases[AXILLA_KEY].merge(known, on=AXILLA_KEY, how="left", validate="many_to_one")
     return joined["label"].to_numpy(np.float64)
 
 
+def endpoint_values(cases: pd.DataFrame, column: str) -> pd.Series:
+    """An endpoint of every image set, true, false or null: a column of ``cases`` or one derived from it."""
+    values: pd.Series = (derived_endpoints(cases) if column in DERIVED else cases)[column].astype("boolean")
+    return values
+
+
 def _require_binary(cases: pd.DataFrame, column: str, key: str) -> None:
+    if column in DERIVED:
+        return
     if column not in cases:
         candidates = [str(name) for name in cases if cases[name].dtype == "boolean"]
         raise ConfigError(f"found {key} = {column!r}, expected a column of the cases: {', '.join(candidates)}")

@@ -7,21 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.files import write_json
 from usdlr.core.leak import Rows, require_disjoint
 from usdlr.core.types import OnUncertified, Split, Stage
-from usdlr.decision.calibration import PlattCalibrator
+from usdlr.decision.calibration import build_calibrator
 from usdlr.decision.cascade import decide
 from usdlr.decision.contract import Contract
 from usdlr.decision.thresholds import build_path, fit_contract
+from usdlr.decision.uncertainty import LogitInterval
 from usdlr.decision.wording import decision_note
 from usdlr.experiment.cohort import is_simulated, stage_labels
 from usdlr.experiment.config import ExperimentConfig
-from usdlr.experiment.layout import Layout
+from usdlr.experiment.layout import RAW, WITHOUT, Layout
 from usdlr.inference.bundle import CONTRACT, USED, image_key
-from usdlr.inference.pooling import AXILLA, calibrated_rows, pool_axillae
+from usdlr.inference.calibrated import calibrated_rows
 from usdlr.inference.predictor import cascade_scores
-from usdlr.inference.stage import load_stage, save_calibrator
+from usdlr.inference.stage import load_stage, save_calibrator, save_interval
 from usdlr.ingest.splits import BUNDLE_FOLD
 
 
@@ -75,8 +77,8 @@ def decide_all(
         # An experiment reports what the thresholds would do; only a shipped bundle defers for want of a certificate.
         scores = cascade_scores(test)
         decisions.append(decide(scores, contract, on_uncertified=OnUncertified.ZERO_MISS, note=note))
-    order = labels[AXILLA]
-    decided = order.merge(pd.concat(decisions, ignore_index=True), on=AXILLA, how="left", validate="one_to_one")
+    order = labels[AXILLA_KEY]
+    decided = order.merge(pd.concat(decisions, ignore_index=True), on=AXILLA_KEY, how="left", validate="one_to_one")
     return Decided(pd.concat(predictions, ignore_index=True), decided, contracts)
 
 
@@ -94,18 +96,23 @@ def _one_fold(
     seen: set[str] = set()
     for stage in Stage:
         folder = layout.stage(fold, stage)
-        pooled = labels[AXILLA].merge(
-            pool_axillae(pd.read_parquet(folder / "images.parquet"), cases), on=AXILLA, validate="one_to_one"
-        )
+        raw = labels[AXILLA_KEY].merge(pd.read_parquet(folder / RAW), on=AXILLA_KEY, validate="one_to_one")
         label = stage_labels(labels, stage).to_numpy(np.float64)
         use = tuning & np.isfinite(label)
-        calibrator = PlattCalibrator().fit(
-            pooled["logit"].to_numpy()[use], label[use], rows=_rows(labels, axilla_split, use)
+        calibrator = build_calibrator(config.calibrator).fit(
+            raw["logit"].to_numpy()[use], label[use], rows=_rows(labels, axilla_split, use)
         )
         save_calibrator(folder, calibrator)
+        interval = LogitInterval.fit(
+            raw["logit"].to_numpy()[use],
+            calibrator,
+            _changes(raw[tuning], pd.read_parquet(folder / WITHOUT)),  # no label is needed for it
+            rows=_rows(labels, axilla_split, use),
+        )
+        save_interval(folder, interval)
         seen |= calibrator.fitted_patients_
-        model_id = load_stage(folder, config.model).model_id
-        rows = calibrated_rows(pooled, calibrator, stage=stage, fold=fold, split=split, model_id=model_id)
+        model_id = load_stage(folder, config.model, config.crop.size_px).model_id
+        rows = calibrated_rows(raw, calibrator, interval, stage=stage, fold=fold, split=split, model_id=model_id)
         probability[stage] = rows["probability"].to_numpy()
         parts.append(rows)
 
@@ -129,6 +136,15 @@ def _one_fold(
         fitted.contract,
         frozenset(seen | path.fitted_patients | fitted.fitted_patients),
     )
+
+
+def _changes(raw: pd.DataFrame, without: pd.DataFrame) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    """What having a modality moves in the raw log-odds of the given axillae, by modality."""
+    found = {}
+    for name, part in without.groupby("modality", sort=False):
+        both = raw[[*AXILLA_KEY, "logit"]].merge(part, on=AXILLA_KEY, suffixes=("", "_without"), validate="one_to_one")
+        found[str(name)] = (both["logit"] - both["logit_without"]).to_numpy(np.float64)
+    return found
 
 
 def _rows(

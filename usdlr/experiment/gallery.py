@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.modalities import BMODE, ELASTO
-from usdlr.core.types import RiskGroup
+from usdlr.core.types import RiskGroup, SpacingSource
 from usdlr.core.units import Spacing
 from usdlr.imaging.rings import peritumoral_ring
 from usdlr.imaging.store import read_case
-from usdlr.inference.pooling import AXILLA
 from usdlr.report.gallery import GalleryCase
 
 # At most this share of the gallery shows misses, so that the groups are seen too.
@@ -25,7 +25,7 @@ def choose(decisions: pd.DataFrame, labels: pd.DataFrame, count: int) -> list[in
     Missed positives come first, those with the lowest probability before others; then each group in turn gives the
     axilla whose stage-1 probability is nearest to its group's median.
     """
-    joined = decisions.reset_index(drop=True).merge(labels[[*AXILLA, "sln", "nsln"]], on=AXILLA, how="left")
+    joined = decisions.reset_index(drop=True).merge(labels[[*AXILLA_KEY, "sln", "nsln"]], on=AXILLA_KEY, how="left")
     low = joined["risk_group"] == str(RiskGroup.LR_SLN)
     spared = low | (joined["risk_group"] == str(RiskGroup.HR_SLN_LR_NSLN))
     missed = ((joined["sln"] == 1) & low) | ((joined["nsln"] == 1) & spared)
@@ -46,12 +46,12 @@ def gallery_cases(
     cases: pd.DataFrame, root: Path, decisions: pd.DataFrame, labels: pd.DataFrame, *, margin_mm: float, count: int
 ) -> list[GalleryCase]:
     """Read the chosen cases; the first image set of an axilla stands for it."""
-    first = cases.drop_duplicates(AXILLA).set_index(AXILLA)
-    truth = labels.set_index(AXILLA)
+    first = cases.drop_duplicates(AXILLA_KEY).set_index(AXILLA_KEY)
+    truth = labels.set_index(AXILLA_KEY)
     shown = []
     for number, position in enumerate(choose(decisions, labels, count), start=1):
         decision = decisions.iloc[position]
-        axilla = tuple(decision[AXILLA])
+        axilla = tuple(decision[AXILLA_KEY])
         row = first.loc[axilla].to_dict()
         images = read_case({str(key): value for key, value in row.items()}, root)
         elasto = images.images.get(ELASTO)
@@ -68,6 +68,7 @@ def gallery_cases(
                 sln=_status(truth.loc[axilla, "sln"]),
                 nsln=_status(truth.loc[axilla, "nsln"]),
                 stiffness=None if elasto is None else elasto.pixels,
+                unit="units" if row["spacing_source"] == str(SpacingSource.LESION_RELATIVE) else "mm",
             )
         )
     return shown

@@ -11,6 +11,11 @@ import pandas as pd
 from usdlr.core.types import Stage
 from usdlr.ingest.splits import BUNDLE_FOLD, read_splits
 
+# Raw log-odds of one stage of one fold, a row per axilla.
+RAW = "axillae.parquet"
+# Raw log-odds of the tuning axillae as if they lacked a modality, a row per axilla and modality.
+WITHOUT = "without.parquet"
+
 
 @dataclass(frozen=True)
 class Layout:

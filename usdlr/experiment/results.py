@@ -9,6 +9,7 @@ import pandas as pd
 
 from usdlr.baselines.pipelines import baseline_named
 from usdlr.core.types import Stage
+from usdlr.data.samples import SampleStore
 from usdlr.decision.contract import Contract
 from usdlr.evaluation.ceiling import CeilingScores
 from usdlr.evaluation.study import BaselineScores, study_metrics
@@ -76,8 +77,15 @@ def run_metrics(
             "image_sets": len(cases),
             "excluded": len(exclusions),
             "exclusions": {str(code): int(n) for code, n in exclusions["code"].value_counts().sort_index().items()},
-            "quality": quality_counts(cases),
+            "quality": quality_counts(cases) | {"crop": cut_lesions(layout)},
+            "relative_diameter": config.data.ingest.relative_diameter,
         },
         ceilings=ceilings,
     )
     return metrics | ({"scenario": dict(scenario)} if scenario else {})
+
+
+def cut_lesions(layout: Layout) -> dict[str, int]:
+    """How many image sets show a lesion that is larger than their crop, which only a fixed crop lets happen."""
+    lost = sum(share > 0 for share in SampleStore.load(layout.crops).lost_fraction)
+    return {"lesion cut": lost} if lost else {}

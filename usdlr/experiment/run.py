@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from usdlr.baselines.pipelines import baseline_named
 from usdlr.core import tables
 from usdlr.core.errors import ConfigError, DataError, InputError
 from usdlr.core.files import read_json, write_atomic, write_json, write_text
@@ -21,26 +20,27 @@ from usdlr.core.progress import say
 from usdlr.core.provenance import Provenance, package_versions
 from usdlr.core.types import Split, Stage
 from usdlr.data.samples import SampleStore
-from usdlr.experiment.baselines import BaselineJob, run_baselines
+from usdlr.experiment.baselines import BaselineJob, networks_read, run_baselines
 from usdlr.experiment.cohort import axilla_labels, cohort_splits, select_cohort
 from usdlr.experiment.config import ExperimentConfig, flat
 from usdlr.experiment.decide import decide_all
+from usdlr.experiment.external_steps import ExternalSteps
 from usdlr.experiment.fit import FitJob, run_fit
 from usdlr.experiment.gallery import gallery_cases
-from usdlr.experiment.layout import Layout
+from usdlr.experiment.layout import RAW, Layout
 from usdlr.experiment.results import run_metrics
 from usdlr.experiment.selections import chosen_features, fitted_nomograms
 from usdlr.experiment.truth import ceiling_lines, run_ceilings, run_scenario, run_truth
 from usdlr.inference.bundle import write_bundle
 from usdlr.inference.predictor import exclusion_table, failure_reasons
-from usdlr.inference.stage import WEIGHTS
+from usdlr.inference.stage import weights_name
 from usdlr.ingest.adapter import adapter_named, require_folder
 from usdlr.ingest.duplicates import fingerprint_table
 from usdlr.ingest.pipeline import ingest
 from usdlr.ingest.split_schemes import fold_table_hash
 from usdlr.ingest.splits import BUNDLE_FOLD
-from usdlr.models.backbones import require_backbone
-from usdlr.radiomics.design import CLINICAL, design_table
+from usdlr.models.encoders import require_encoders
+from usdlr.radiomics.design import design_table
 from usdlr.radiomics.engines import build_engine
 from usdlr.radiomics.extract import extract
 from usdlr.report.inputs import StudyInputs
@@ -97,6 +97,10 @@ class _Run:
     journal: Journal
     inputs: dict[str, str] = field(default_factory=dict)
     source_state: str = ""
+    external: ExternalSteps = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.external = ExternalSteps(self.config, self.layout, self.journal)
 
     def everything(self) -> Path:
         self.prepare()
@@ -129,6 +133,7 @@ class _Run:
             raise
         self._features()
         self._cohort()
+        self.external.prepare(self._provenance)
 
     # Steps, in order. Each `key` holds everything that decides the step's output.
 
@@ -138,16 +143,8 @@ class _Run:
             raise ConfigError("found no data.root, expected the folder of the export; add --data.root FOLDER")
         adapter = adapter_named(config.data.centre)
         source = require_folder(Path(config.data.root))
-        if not config.baselines or len(set(config.baselines)) != len(config.baselines):
-            raise ConfigError(f"found baselines = {config.baselines}, expected one or more different names")
-        for name in config.baselines:
-            if not baseline_named(name).columns([CLINICAL + variable for variable in config.data.clinical]):
-                raise ConfigError(
-                    f"found the baseline {name} without its column among data.clinical = {config.data.clinical}, "
-                    "expected tumour_size_mm there; add it or leave the baseline out"
-                )
         build_engine(config.engine, config.radiomics)
-        require_backbone(config.model.backbone, config.model.weights_file)
+        require_encoders(config.model, config.crop.size_px)
         run_truth(config.data)
         rows = adapter.rows(source)  # the export's own errors come before anything is written
         self.source_state = files_state([path for row in rows for path in row.paths().values()])
@@ -158,6 +155,7 @@ class _Run:
         elif out.exists() and any(out.iterdir()):
             raise ConfigError(f"found other files in {out}, expected an empty folder or a run; choose another --out")
         self.inputs = {role: file_hash(path) for role, path in adapter.inputs(source).items()}
+        self.inputs |= self.external.check()
         if config.model.weights_file is not None:
             self.inputs["weights"] = file_hash(Path(config.model.weights_file))
         if config.splits.table is not None:
@@ -168,7 +166,7 @@ class _Run:
     def _require_same_config(self) -> None:
         before = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
         then, now = flat(before), flat(self.config.as_dict())
-        free = {"jobs", "data.root"}
+        free = {"jobs", "data.root", *(f"data.external.{name}" for name in self.config.data.external)}
         changed = sorted(key for key in then.keys() | now.keys() if key not in free and then.get(key) != now.get(key))
         if changed:
             key = changed[0]
@@ -185,6 +183,7 @@ class _Run:
             [folder / "cases.parquet", folder / "exclusions.csv"],
             lambda: ingest(source, config.data.centre, folder, jobs=config.jobs, settings=config.data.ingest),
         )
+        self.external.ingest()
 
     def _candidates(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Cases with a known endpoint, with paths relative to the run's folder; and exclusions so far."""
@@ -208,6 +207,7 @@ class _Run:
         key = [list(cases["image_id"]), self._hash("ingest/cases.parquet")]
         self.journal.step("fingerprints", key, [layout.fingerprints], work)
         self._splits(cases)
+        self.external.require_new(cases, pd.read_parquet(layout.fingerprints))
 
     def _splits(self, cases: pd.DataFrame) -> pd.DataFrame:
         config, prints = self.config, pd.read_parquet(self.layout.fingerprints)
@@ -242,7 +242,9 @@ class _Run:
             features = tables.FEATURES.read(layout.features)
             reasons = failure_reasons(features)
             rest = cases[~cases["image_id"].isin(list(reasons))]
-            store, uncut = SampleStore.cut(rest, layout.out, config.crop, config.radiomics.margin_mm, jobs=config.jobs)
+            store, uncut = SampleStore.cut(
+                rest, layout.out, config.crop, config.preparation.regions, config.radiomics.margin_mm, jobs=config.jobs
+            )
             reasons |= {name: (str(error.code), error.sentence) for name, error in uncut.items()}
             excluded = pd.concat([excluded, exclusion_table(cases, reasons, "features")], ignore_index=True)
             cases = cases[~cases["image_id"].isin(list(reasons))].reset_index(drop=True)
@@ -281,7 +283,8 @@ class _Run:
             for outcome in run_all(run_fit, waiting, jobs=config.jobs, label=label, on_outcome=finished):
                 if outcome.failure is not None:
                     raise outcome.failure
-            inputs += [str((layout.stage(fold, stage) / WEIGHTS).relative_to(layout.out)) for fold in folds]
+            weights = [layout.stage(fold, stage) / weights_name(m) for fold in folds for m in range(config.networks)]
+            inputs += [str(path.relative_to(layout.out)) for path in weights]
 
     def baselines(self) -> None:
         """Fit and score the plain models."""
@@ -303,16 +306,19 @@ class _Run:
             self._hash("cases.parquet"),
             self._hash("splits.csv"),
             self._hash("work/design.parquet"),
+            *map(self._hash, networks_read(config, layout)),
         ]
         self.journal.step("baselines", key, [layout.baselines], work)
+        self.external.score_baselines(key)
 
     def _results(self) -> None:
         layout = self.layout
-        fits = [str(path.relative_to(layout.out)) for path in sorted(layout.out.glob("work/fits/*/*/images.parquet"))]
+        fits = [str(path.relative_to(layout.out)) for path in sorted(layout.out.glob(f"work/fits/*/*/{RAW}"))]
         key = [
             self.config.identity(),
             *map(self._hash, ["cases.parquet", "exclusions.csv", "work/baselines.parquet", *fits]),
             {role: file_hash(path) for role, path in run_truth(self.config.data).items()},
+            self.external.state(),
         ]
         if self.journal.is_done("results", key):
             return
@@ -320,6 +326,7 @@ class _Run:
         outputs = [layout.predictions, layout.decisions, layout.metrics, layout.report, layout.provenance]
         folders = (layout.bundle, layout.out / "figures")
         outputs += [layout.ceilings] if run_truth(self.config.data) else []
+        outputs += self.external.results
         outputs += [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
         self.journal.mark_done("results", key, outputs)
 
@@ -350,7 +357,6 @@ class _Run:
             ceilings=ceilings,
             scenario=run_scenario(config.data),
         )
-        write_json(layout.metrics, metrics)
         write_bundle(
             layout.bundle,
             members={name: layout.member(name) for name in [BUNDLE_FOLD, *layout.test_folds()]},
@@ -360,6 +366,8 @@ class _Run:
                 key: metrics[key] for key in ("experiment", "question", "simulated", "proxies", "endpoints", "cohort")
             },
         )
+        predictions, metrics = self.external.judge(predictions, metrics, provenance)
+        write_json(layout.metrics, metrics)
         gallery = gallery_cases(
             cases, layout.out, decisions, labels, margin_mm=config.radiomics.margin_mm, count=config.gallery
         )

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import DataError
 from usdlr.core.files import read_json, write_atomic
 from usdlr.core.hashing import file_hash
@@ -28,7 +29,6 @@ from usdlr.evaluation.ceiling import LIMIT, ORACLE, CeilingScores
 from usdlr.experiment.cohort import stage_labels
 from usdlr.experiment.config import DataSettings
 from usdlr.experiment.layout import Layout
-from usdlr.inference.pooling import AXILLA
 from usdlr.ingest.adapter import adapter_named
 from usdlr.ingest.splits import BUNDLE_FOLD
 from usdlr.simulate.export import COHORT_FILE, MEASURED_PREFIX, TRUTH_FILE, TRUTH_IMAGES_FILE
@@ -155,19 +155,19 @@ def read_truth(root: Path, labels: pd.DataFrame) -> Truth:
         raise DataError(f"found no {TRUTH_FILE} in {root}, expected the folder of a simulated cohort")
     scenario = _scenario(files["cohort"])
     logits = {stage: _logit(scenario, stage) for stage in Stage}
-    wanted = pd.MultiIndex.from_frame(labels[AXILLA].astype("str"))
+    wanted = pd.MultiIndex.from_frame(labels[AXILLA_KEY].astype("str"))
     # By name: whatever else stands in the files, true latents and true states among it, is not even read.
-    axillae = _table(files["truth"], [*AXILLA, "centre_id", *PROBABILITY.values()]).set_index(AXILLA)
+    axillae = _table(files["truth"], [*AXILLA_KEY, "centre_id", *PROBABILITY.values()]).set_index(AXILLA_KEY)
     _require_cover(axillae.index, wanted, TRUTH_FILE, once=True)
     axillae = axillae.loc[wanted]
     probabilities = axillae[list(PROBABILITY.values())].to_numpy(dtype=np.float64)
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise DataError(f"found true probabilities outside 0 to 1 in {TRUTH_FILE}, expected none; simulate again")
     columns = [MEASURED_PREFIX + name for name in LATENTS]
-    images = _table(files["truth_images"], [*AXILLA, "lesion_id", *columns])
-    images = images[images["lesion_id"] == LARGEST].set_index(AXILLA)[columns].astype("float64")
+    images = _table(files["truth_images"], [*AXILLA_KEY, "lesion_id", *columns])
+    images = images[images["lesion_id"] == LARGEST].set_index(AXILLA_KEY)[columns].astype("float64")
     _require_cover(images.index, wanted, f"{TRUTH_IMAGES_FILE} with lesion_id = {LARGEST}", once=False)
-    measured = images.groupby(level=AXILLA, sort=False).mean().loc[wanted]
+    measured = images.groupby(level=AXILLA_KEY, sort=False).mean().loc[wanted]
     return Truth(
         logits=logits,
         centre_matters=float(scenario.get("centre_effect", 0.0)) > 0,
@@ -197,7 +197,7 @@ def ceiling_scores(truth: Truth, labels: pd.DataFrame, splits: pd.DataFrame) -> 
     """
     oracle, limit = [], []
     chance: dict[str, set[str]] = {ORACLE: set(), LIMIT: set()}
-    keys = labels[AXILLA].reset_index(drop=True)
+    keys = labels[AXILLA_KEY].reset_index(drop=True)
     centres = truth.axillae["centre_id"].to_numpy()
     for stage in Stage:
         logit = truth.logits[stage]
