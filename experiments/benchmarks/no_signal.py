@@ -26,6 +26,7 @@ from sklearn.metrics import roc_auc_score
 
 from usdlr.baselines.pipelines import BASELINES
 from usdlr.cli.run import read_config
+from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.files import read_json, write_json
 from usdlr.core.hashing import file_hash
 from usdlr.core.tables import CASES
@@ -34,7 +35,6 @@ from usdlr.experiment.cohort import axilla_labels, stage_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
 from usdlr.experiment.run import compare_baselines
-from usdlr.inference.pooling import AXILLA
 from usdlr.simulate.export import simulate
 from usdlr.simulate.scenario import SCENARIOS
 
@@ -47,8 +47,8 @@ def fold_aucs(scores: pd.DataFrame, cases: pd.DataFrame, config: ExperimentConfi
     labels = axilla_labels(cases, config.data)
     found = {}
     for stage in Stage:
-        known = labels[AXILLA].assign(y=stage_labels(labels, stage).to_numpy(np.float64)).dropna(subset="y")
-        rows = scores[scores["stage"] == str(stage)].merge(known, on=AXILLA, validate="many_to_one")
+        known = labels[AXILLA_KEY].assign(y=stage_labels(labels, stage).to_numpy(np.float64)).dropna(subset="y")
+        rows = scores[scores["stage"] == str(stage)].merge(known, on=AXILLA_KEY, validate="many_to_one")
         for name, part in rows.groupby("name"):
             folds = [fold for _, fold in part.groupby("fold") if fold["y"].nunique() == 2]
             aucs = [roc_auc_score(fold["y"], fold["score"]) for fold in folds]

@@ -53,10 +53,7 @@ def test_real_cases_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["inference"], "found the benchmark 'inference', which is not there yet; expected radiomics"),
-        (["loading"], "not there yet"),
-        (["training"], "not there yet"),
-        (["cooking"], "found the benchmark 'cooking', expected radiomics"),
+        (["cooking"], "found the benchmark 'cooking', expected one of radiomics, training, loading"),
         (["radiomics", "--pixels", "many"], "found --pixels 'many', expected two numbers"),
         (["radiomics", "--modalities", "doppler"], "found the modality 'doppler'"),
         (["radiomics", "--engines", "mirp"], "found engine 'mirp'"),
@@ -102,3 +99,35 @@ def test_an_installed_peer_is_timed_and_one_that_fails_says_so(
     assert ["nyxus", "2", "features"] in [[*line[:1], *line[-2:]] for line in lines]
     assert "pictologics installed, but failed: OSError: cannot read image.nii.gz" in [" ".join(line) for line in lines]
     assert "fastrad not installed" in [" ".join(line) for line in lines]
+
+
+FIT = ["--model.backbone", "test_resnet", "--model.embedding_dim", "8", "--fit.batch_size", "4", "--size_px", "64"]
+
+
+@pytest.mark.parametrize(("name", "other"), [("training", "fit"), ("loading", "loader")])
+def test_a_fit_and_its_loader_are_timed_beside_a_bare_loop(
+    name: str, other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "b.json"
+    assert main(["benchmark", name, *FIT, "--axillae", "8", "--repeat", "2", "--out", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "test_resnet at 64 px, 4 branches, batches of 4 axillae" in text
+    assert f"{other} to bare loop: " in text
+    found = read_json(path)
+    assert set(found["speeds"]) == {"bare loop", other}
+    for ratio, mine, bare in zip(found["ratios"], found["speeds"][other], found["speeds"]["bare loop"], strict=True):
+        assert ratio == pytest.approx(mine / bare)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["trainin"], "did you mean 'training'"),
+        ([], "expected one of radiomics, training, loading"),
+        (["training", "--axillae", "2"], "expected at least 4"),
+        (["training", "--model.backbone", "resnet19"], "expected a timm model name"),
+    ],
+)
+def test_what_cannot_be_timed_is_refused(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", *words]) == 2
+    assert sentence in capsys.readouterr().err

@@ -8,22 +8,28 @@ import pytest
 import yaml
 
 from tests.tiny import DEMO, ROOT
+from usdlr.cli.pretrain import read_request
 from usdlr.cli.run import read_config
+from usdlr.models.pretraining import METHODS
 from usdlr.radiomics.settings import PRESETS, RadiomicsSettings, preset
 from usdlr.simulate.scenario_file import find_scenario
+from usdlr.tasks.pretrain.fit import build_method
 
 PARTS = {"model": "model", "radiomics": "radiomics", "trainer": "fit", "cascade": "contract"}
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*/experiment.yaml"))
 OVERLAYS = sorted((ROOT / "experiments").glob("*/ci.yaml"))
 SCENARIOS = sorted((ROOT / "configs" / "scenario").glob("*.yaml"))  # for usdlr simulate, not for an experiment
-COMPONENTS = sorted(set((ROOT / "configs").glob("*/*.yaml")) - set(SCENARIOS))
+PRETRAININGS = sorted((ROOT / "configs" / "pretrain").glob("*.yaml"))  # for usdlr pretrain
+# For usdlr sweep: built in test_sweep.py, and those of an experiment in tests/experiments/test_published.py.
+SWEEPS = sorted([*(ROOT / "configs" / "sweep").glob("*.yaml"), *(ROOT / "experiments").glob("*/sweep.yaml")])
+COMPONENTS = sorted(set((ROOT / "configs").glob("*/*.yaml")) - {*SCENARIOS, *PRETRAININGS, *SWEEPS})
 
 
 def test_there_is_something_to_build() -> None:
     assert len(EXPERIMENTS) >= 2
     assert len(COMPONENTS) >= 4
     every = set((ROOT / "experiments").rglob("*.yaml")) | set((ROOT / "configs").rglob("*.yaml"))
-    assert every == {*EXPERIMENTS, *OVERLAYS, *COMPONENTS, *SCENARIOS}
+    assert every == {*EXPERIMENTS, *OVERLAYS, *COMPONENTS, *SCENARIOS, *PRETRAININGS, *SWEEPS}
     for path in EXPERIMENTS:
         assert (path.parent / "README.md").is_file()
 
@@ -46,6 +52,14 @@ def test_component(path: Path) -> None:
     key = PARTS[path.parent.name]
     config, _ = read_config([str(DEMO), f"--{key}", str(path), "--out", "x"])
     assert getattr(config, key) is not None
+
+
+@pytest.mark.parametrize("path", PRETRAININGS, ids=lambda path: path.stem)
+def test_pretraining(path: Path) -> None:
+    request = read_request([str(path), "--cases", "cases.parquet", "--out", "x"])
+    method = build_method(request.settings)
+    assert isinstance(method, METHODS[path.stem])
+    assert (request.cases, request.out) == (["cases.parquet"], "x")
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

@@ -20,8 +20,12 @@ COMMANDS = {
     "ingest": "read a centre's export into cases.parquet and exclusions.csv",
     "deidentify": "write DICOM files without identities, with a report of what was removed",
     "features": "measure radiomics of every case",
+    "pretrain": "learn a start for image branches from ultrasound without labels",
     "run": "run an experiment: features, folds, fits, cascade, report, bundle",
+    "runs": "compare runs: what differs in them, and what each came to",
+    "sweep": "run an ablation grid or a search of settings from one file",
     "predict": "apply a bundle to a cohort",
+    "embed": "write the networks' embeddings of a cohort as a feature table",
     "benchmark": "measure how fast this machine measures, and how far engines part",
 }
 DONE, WRONG_INPUT, INTERRUPTED = 0, 2, 130

@@ -20,6 +20,7 @@ UNKNOWN = (
     re.compile(r"Key '(?P<key>[^']+)' is not expected"),
     re.compile(r"No action for key \"?(?P<key>[^\"\s]+)\"?"),
     re.compile(r"does not accept nested key '(?P<key>[^']+)'"),
+    re.compile(r"Option '(?P<key>[^']+)' is not accepted"),
 )
 UNRECOGNISED = re.compile(r"unrecognized arguments: (?P<words>.*)")
 GIVEN = re.compile(r"(?:Given|Got) value: (?P<value>.*)$")
