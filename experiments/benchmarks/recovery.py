@@ -40,7 +40,8 @@ from usdlr.experiment.cohort import axilla_labels, stage_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
 from usdlr.experiment.run import run_experiment
-from usdlr.inference.stage import StageModel, load_stage
+from usdlr.inference.stage import StageModel
+from usdlr.inference.stage_files import load_stage
 from usdlr.simulate.export import simulate
 from usdlr.simulate.scenario import SCENARIOS
 
@@ -104,7 +105,9 @@ def judge(config: ExperimentConfig, out: Path) -> dict[str, float]:
         found[f"{stage}.ridge"] = auc(ridge, "score")
         less = model.predict_without("elasto", cases, store, design, config.fit.batch_size)
         has = known.merge(less[AXILLA_KEY], on=AXILLA_KEY)
-        found[f"{stage}.fusion, with a map"] = auc(model.predict_axillae(cases, store, design, 16), "logit", has)
+        found[f"{stage}.fusion, with a map"] = auc(
+            model.predict_axillae(cases, store, design, config.fit.batch_size), "logit", has
+        )
         found[f"{stage}.fusion, its map taken away"] = auc(less, "logit", has)
         limit = metrics["limit"]["stages"][str(stage)]["auc"]["value"]
         found[f"{stage}.limit"] = limit

@@ -18,7 +18,7 @@ from usdlr.core.types import Stage
 from usdlr.data.dataset import AxillaDataset
 from usdlr.experiment import fit
 from usdlr.experiment.config import ExperimentConfig
-from usdlr.inference.stage import load_stage
+from usdlr.inference.stage_files import load_stage
 from usdlr.models.network import FusionNetwork
 
 

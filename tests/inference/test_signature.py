@@ -28,7 +28,8 @@ from usdlr.inference.signature import (
     cross_fitting_folds,
     signature_settings,
 )
-from usdlr.inference.stage import StageModel, load_stage, save_readout, save_stage, stage_files
+from usdlr.inference.stage import StageModel
+from usdlr.inference.stage_files import load_stage, save_readout, save_stage, stage_files
 
 BLOCKS = (*IMAGE_BLOCKS, "radiomics")
 TWO = SignatureSettings()

@@ -22,16 +22,13 @@ from usdlr.data.dataset import Axillae
 from usdlr.data.samples import Sample, SampleStore
 from usdlr.decision.calibration import PlattCalibrator
 from usdlr.inference.scores import BlockScores
-from usdlr.inference.stage import (
-    BASE,
+from usdlr.inference.stage import BASE, StageModel, axilla_data, network_columns
+from usdlr.inference.stage_files import (
     SCORES,
     SELECTOR,
     STAGE,
-    StageModel,
-    axilla_data,
     load_calibrator,
     load_stage,
-    network_columns,
     save_calibrator,
     save_stage,
     stage_files,

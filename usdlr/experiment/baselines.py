@@ -24,7 +24,8 @@ from usdlr.experiment.cohort import axilla_labels, image_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
 from usdlr.inference.reading import EMBEDDING
-from usdlr.inference.stage import STAGE, load_stage, prepare_torch, weights_name
+from usdlr.inference.stage import prepare_torch
+from usdlr.inference.stage_files import STAGE, load_stage, weights_name
 
 COLUMNS = (*AXILLA_KEY, "stage", "fold", "score", "name")
 

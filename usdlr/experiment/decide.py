@@ -23,7 +23,7 @@ from usdlr.experiment.layout import RAW, WITHOUT, Layout
 from usdlr.inference.bundle import CONTRACT, USED, image_key
 from usdlr.inference.calibrated import calibrated_rows
 from usdlr.inference.predictor import cascade_scores
-from usdlr.inference.stage import load_stage, save_calibrator, save_interval
+from usdlr.inference.stage_files import load_stage, save_calibrator, save_interval
 from usdlr.ingest.splits import BUNDLE_FOLD
 
 

@@ -28,17 +28,13 @@ from usdlr.experiment.layout import RAW, WITHOUT, Layout
 from usdlr.experiment.readout import fit_signature_readout, kept_apart
 from usdlr.experiment.selections import make_selector
 from usdlr.inference.scores import BlockScores
-from usdlr.inference.stage import (
+from usdlr.inference.stage import StageModel, axilla_data, input_form, network_columns, prepare_torch
+from usdlr.inference.stage_files import (
     SCORES,
     SELECTOR,
     SIGNATURE,
     STAGE,
-    StageModel,
-    axilla_data,
-    input_form,
     load_stage,
-    network_columns,
-    prepare_torch,
     save_readout,
     save_stage,
     stage_files,

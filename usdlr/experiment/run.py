@@ -33,7 +33,7 @@ from usdlr.experiment.selections import chosen_features, fitted_nomograms
 from usdlr.experiment.truth import ceiling_lines, run_ceilings, run_scenario, run_truth
 from usdlr.inference.bundle import write_bundle
 from usdlr.inference.predictor import exclusion_table, failure_reasons
-from usdlr.inference.stage import weights_name
+from usdlr.inference.stage_files import weights_name
 from usdlr.ingest.adapter import adapter_named, require_folder
 from usdlr.ingest.duplicates import fingerprint_table
 from usdlr.ingest.pipeline import ingest

@@ -16,7 +16,7 @@ from usdlr.core.types import Split, Stage
 from usdlr.experiment.cohort import axilla_labels, image_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
-from usdlr.inference.stage import SELECTOR
+from usdlr.inference.stage_files import SELECTOR
 from usdlr.ingest.split_schemes import BUNDLE_FOLD
 from usdlr.radiomics.design import CLINICAL
 from usdlr.radiomics.selection.frequency import SelectionFrequency, bootstrap_frequencies, selection_frequencies

@@ -18,15 +18,8 @@ from usdlr.decision.calibration import Calibrator
 from usdlr.decision.contract import Contract
 from usdlr.decision.uncertainty import LogitInterval
 from usdlr.imaging.crop import CropSettings
-from usdlr.inference.stage import (
-    CALIBRATOR,
-    INTERVAL,
-    StageModel,
-    load_calibrator,
-    load_interval,
-    load_stage,
-    stage_files,
-)
+from usdlr.inference.stage import StageModel
+from usdlr.inference.stage_files import CALIBRATOR, INTERVAL, load_calibrator, load_interval, load_stage, stage_files
 from usdlr.models.settings import NetworkSettings
 from usdlr.radiomics.settings import RadiomicsSettings
 

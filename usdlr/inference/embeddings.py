@@ -13,8 +13,7 @@ from usdlr.core.named_parts import nearest
 from usdlr.core.tables import Table
 from usdlr.core.types import Stage
 from usdlr.inference.bundle import Bundle
-from usdlr.inference.predictor import _splits as patient_splits
-from usdlr.inference.predictor import prepare_cases
+from usdlr.inference.predictor import patient_splits, prepare_cases
 from usdlr.inference.stage import prepare_torch
 
 BY = ("axilla", "image")

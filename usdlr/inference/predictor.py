@@ -132,7 +132,7 @@ def predict_prepared(bundle: Bundle, prepared: Prepared, *, on_uncertified: OnUn
         prepared.store,
         prepared.design,
         batch_size=preparation.batch_size,
-        split=_splits(usable, bundle.member),
+        split=patient_splits(usable, bundle.member),
         views=averaged_views(preparation.views),
     )
     known = set(bundle.card["cohort"]["centres"])
@@ -245,7 +245,7 @@ def cascade_scores(predictions: pd.DataFrame) -> pd.DataFrame:
     return order.merge(named, on=AXILLA_KEY, how="left", validate="one_to_one")[[*AXILLA_KEY, "p_sln", "p_nsln"]]
 
 
-def _splits(cases: pd.DataFrame, member: Member) -> pd.Series:
+def patient_splits(cases: pd.DataFrame, member: Member) -> pd.Series:
     """What each patient was used for when the member was made; ``external`` for everybody else."""
     known: dict[str, str | None] = {}
     for patient, name in _image_ids(cases):  # one known image tells on all of a patient's
