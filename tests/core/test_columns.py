@@ -5,7 +5,7 @@ import re
 import pytest
 
 from usdlr.core import columns, tables
-from usdlr.core.columns import CASES, FEATURE_PATTERN, model_variables
+from usdlr.core.columns import CASES, FEATURE_PATTERN, known_too_late, model_variables
 from usdlr.core.modalities import MODALITIES
 
 TABLES = (tables.CASES, tables.FEATURES, tables.PREDICTIONS, tables.DECISIONS, tables.SPLITS, tables.EXCLUSIONS)
@@ -64,14 +64,18 @@ def test_what_surgery_tells_is_no_input() -> None:
     marked = {column.name for column in CASES if not column.preoperative and not column.pattern}
     assert marked == after
     assert not after & set(model_variables())
+    for name in (*after, "n_positive", "burden_ge3", "proxy_malignant"):
+        assert known_too_late(name) is not None
+    assert known_too_late("age_years") is None
 
 
 def test_no_endpoint_counts_as_negative_when_unknown() -> None:
     assert all(column.nullable for column in CASES if column.endpoint)
 
 
-def test_variables_of_a_model_are_pre_operative_numbers() -> None:
-    assert model_variables() == ("tumour_size_mm", "age_years", "days_us_to_surgery", "grade_core_biopsy")
+def test_variables_of_a_model_are_pre_operative_numbers_and_words_in_an_order() -> None:
+    numbers = {"tumour_size_mm", "age_years", "days_us_to_surgery", "grade_core_biopsy"}
+    assert set(model_variables()) == numbers | {"birads", "cn_stage"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from usdlr.core.endpoints import BURDEN_GE3, N_POSITIVE
 from usdlr.core.modalities import MODALITIES
+from usdlr.core.ordinal import RANKS
 from usdlr.core.types import (
     BurnedIn,
     ElastographyKind,
@@ -23,6 +25,8 @@ from usdlr.core.types import (
 STRING, FLOAT, INTEGER, BOOLEAN = "str", "float64", "Int64", "boolean"
 
 PROXY_PREFIX = "proxy_"
+# Endpoints that are no columns: they follow from counts of nodes.
+DERIVED = (N_POSITIVE, BURDEN_GE3)
 CONTRIBUTION_PREFIX = "contribution."
 # What names an axilla, the unit of decision.
 AXILLA_KEY = ["patient_id", "side"]
@@ -269,7 +273,7 @@ PREDICTIONS: tuple[Column, ...] = (
     Column("logit_high", FLOAT, "Upper end of the log-odds' 90 % interval.", "nat"),
     Column("probability", FLOAT, "Calibrated; nsln: P(NSLN positive | SLN positive, x).", "1", low=0.0, high=1.0),
     Column(
-        r"^contribution\.[A-Za-z0-9_.\-]+$",
+        r"^contribution\.[A-Za-z0-9_.@\-]+$",
         FLOAT,
         "Additive share of one input block in the logit; null: block absent.",
         "nat",
@@ -330,7 +334,26 @@ EXCLUSIONS: tuple[Column, ...] = (
 
 
 def model_variables(columns: Iterable[Column] = CASES) -> tuple[str, ...]:
-    """Numeric columns of ``cases`` that a usdlr model may read."""
+    """Columns of ``cases`` that a usdlr model may read as numbers: those that are, and words in an order."""
     # How an image was taken and read says something about the centre, not about the patient.
     technical = {c.name for c in ACQUISITION}
-    return tuple(c.name for c in columns if c.preoperative and c.dtype in (FLOAT, INTEGER) and c.name not in technical)
+    numeric = (FLOAT, INTEGER)
+    return tuple(
+        c.name
+        for c in columns
+        if c.preoperative and (c.dtype in numeric or c.name in RANKS) and c.name not in technical
+    )
+
+
+def known_too_late(name: str) -> str | None:
+    """Why nothing before surgery may read a column, in words; ``None`` where that is no reason.
+
+    Examples
+    --------
+    >>> known_too_late("sln_positive"), known_too_late("grade_surgical"), known_too_late("cn_stage")
+    ('which is an outcome', 'which is known only after surgery', None)
+    """
+    column = next((column for column in CASES if column.name == name), None)
+    if name.startswith(PROXY_PREFIX) or name in DERIVED or (column is not None and column.endpoint):
+        return "which is an outcome"
+    return "which is known only after surgery" if column is not None and not column.preoperative else None

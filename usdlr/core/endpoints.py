@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from usdlr.core.errors import DataError
@@ -74,34 +73,6 @@ def derived_endpoints(cases: pd.DataFrame) -> pd.DataFrame:
             BURDEN_GE3: _three_valued(true=many, false=negative | few),
         }
     )
-
-
-def ordinal_labels(cases: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """What is known of each row's burden, as the two conditional questions of an ordinal head.
-
-    Returns
-    -------
-    float64 array, (rows, 2)
-        1 or 0 for n >= 1 and for n >= 3 given n >= 1, n the positive nodes; not-a-number unknown. The second is
-        unknown wherever the first is not 1.
-
-    Raises
-    ------
-    DataError
-        As :func:`derived_endpoints`.
-
-    Examples
-    --------
-    >>> rows = {"sln_positive": [True, False], "positive_nodes": [4, 0], "axillary_surgery": ["alnd", "slnb"]}
-    >>> ordinal_labels(pd.DataFrame(rows))
-    array([[ 1.,  1.],
-           [ 0., nan]])
-    """
-    derived = derived_endpoints(cases)
-    first, second = (
-        derived[name].astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan) for name in (N_POSITIVE, BURDEN_GE3)
-    )
-    return np.column_stack([first, np.where(first == 1, second, np.nan)])
 
 
 def _is(cases: pd.DataFrame, column: str, word: str) -> pd.Series:

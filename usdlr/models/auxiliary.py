@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from usdlr.core.errors import DataError
+from usdlr.core.ordinal import ranks
 from usdlr.models.losses import mean_of_targets
-
-# Category 4 without a letter spans 4a to 4c and takes the middle. Categories 0 (incomplete), 1 (nothing found) and
-# 6 (known cancer) do not grade what the picture shows.
-BIRADS_RANKS: Final[dict[str, float]] = {"2": 0.0, "3": 1.0, "4a": 2.0, "4b": 3.0, "4": 3.0, "4c": 4.0, "5": 5.0}
-BIRADS_UNGRADED: Final = ("0", "1", "6")
 
 
 def encode_birads(values: Iterable[Any]) -> npt.NDArray[np.float64]:
     """BI-RADS categories as ranks: 2 -> 0, 3 -> 1, 4a -> 2, 4b (and 4) -> 3, 4c -> 4, 5 -> 5.
-
-    The chances of cancer that the atlas gives to the categories (3: up to 2 %, 4a: up to 10 %, 4b: up to 50 %, 4c: up
-    to 95 %, 5: above) lie about 2 nat of log-odds apart, so that a rank is near enough to an interval scale for a
-    regression.
 
     Parameters
     ----------
@@ -37,32 +27,20 @@ def encode_birads(values: Iterable[Any]) -> npt.NDArray[np.float64]:
     Returns
     -------
     float64 array, (rows,)
-        Not-a-number for null and for the categories 0, 1 and 6, which grade no finding.
+        Not-a-number for null and for the categories 0, 1 and 6, which grade no finding; see
+        :func:`usdlr.core.ordinal.ranks`.
 
     Raises
     ------
     DataError
         If a value is no BI-RADS category.
 
-    References
-    ----------
-    D'Orsi et al., ACR BI-RADS Atlas, 5th edition, American College of Radiology 2013.
-
     Examples
     --------
     >>> encode_birads(["3", "4a", None, "6"])
     array([ 1.,  2., nan, nan])
     """
-    ranks = []
-    for row, value in enumerate(values):
-        category = None if pd.isna(value) else value
-        if not (category is None or category in BIRADS_RANKS or category in BIRADS_UNGRADED):
-            raise DataError(
-                f"found birads = {value!r} in row {row}, expected one of "
-                f"{', '.join(sorted([*BIRADS_UNGRADED, *BIRADS_RANKS]))} or null; correct the table"
-            )
-        ranks.append(BIRADS_RANKS.get(str(category), math.nan))
-    return np.array(ranks, dtype=np.float64)
+    return ranks("birads", values)
 
 
 class AuxiliaryHeads(nn.Module):
