@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.tiny import tiny_config
 from usdlr.cli.main import main
 from usdlr.core import tables
-from usdlr.radiomics.stability.repeats import REPEATS, STABILITY
+from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.leak import Rows
+from usdlr.experiment.selections import training_icc
+from usdlr.radiomics.settings import RadiomicsSettings
+from usdlr.radiomics.stability.repeats import REPEATS, STABILITY, Source, agreement_table
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +26,7 @@ def ingested(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_perturbed_outlines_readers_and_views(
-    ingested: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ingested: Path, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cases = tables.CASES.read(ingested)
     contours = tables.CONTOURS.read(ingested.with_name("contours.csv"))
@@ -49,6 +55,44 @@ def test_perturbed_outlines_readers_and_views(
     # An outline moved by less than a millimetre changes the mean intensity of a lesion little.
     stability = STABILITY.read(out / "stability_perturbation.parquet").set_index("feature")
     assert float(stability["icc21"]["bmode.intratumoral.original.firstorder.Mean"]) > 0.8
+    _feeds_an_experiment(out, stability["icc21"], cohort)
+
+
+def _feeds_an_experiment(out: Path, icc: pd.Series, cohort: Path) -> None:
+    """An experiment with the same features takes the table; its own training cases alone judge."""
+    words = ["--radiomics.classes", "[firstorder]", "--radiomics.rois", "[intratumoral]", "--radiomics.pixel_mm", "0.3"]
+    words += ["--radiomics.min_pixels", str(RadiomicsSettings().min_pixels), "--baselines", "[size]"]
+    words += [
+        "--radiomics.image_types",
+        "[Original]",
+        "--selection.stability",
+        str(out / "repeats_perturbation.parquet"),
+    ]
+    config = tiny_config(cohort, *words)
+    repeats = REPEATS.read(out / "repeats_perturbation.parquet")
+    cases = list(dict.fromkeys(repeats["image_id"]))
+    design = pd.DataFrame(dict.fromkeys(icc.index, 0.0), index=cases)
+    found = training_icc(config, design, Rows.of(cases, ["train"] * 3))
+    assert found is not None
+    assert found == pytest.approx(icc.dropna().to_dict(), abs=1e-8)
+    fewer = training_icc(config, design.iloc[:2], Rows.of(cases[:2], ["train"] * 2))
+    alone = agreement_table(repeats[repeats["image_id"].isin(cases[:2])], Source.PERTURBATION).set_index("feature")
+    assert fewer == pytest.approx(alone["icc21"].dropna().to_dict(), abs=1e-8)
+    assert fewer != found
+    with pytest.raises(DataError, match="found repeated measurements of 1 of 1 training cases"):
+        training_icc(config, design.iloc[:1], Rows.of(cases[:1], ["train"]))
+    with pytest.raises(ConfigError, match=r"made with radiomics.pixel_mm = 0.3, expected 0.25 .* \(1 keys differ\)"):
+        training_icc(
+            replace(config, radiomics=replace(config.radiomics, pixel_mm=0.25)), design, Rows.of(cases, ["train"] * 3)
+        )
+    with pytest.raises(ConfigError, match="made with engine = 'native', expected 'pyradiomics'"):
+        training_icc(replace(config, engine="pyradiomics"), design, Rows.of(cases, ["train"] * 3))
+    single = tiny_config(cohort, *words[:-1], str(out / "stability_perturbation.parquet"))
+    with pytest.raises(DataError, match=r"found a table of stability .*, expected one of repeats"):
+        training_icc(single, design, Rows.of(cases, ["train"] * 3))
+    identity = config.identity()["selection"]
+    assert identity["stability"] is True
+    assert str(out) not in str(config.identity())
 
 
 def test_reports_of_another_table_are_cleared_and_one_report_is_made_at_a_time(

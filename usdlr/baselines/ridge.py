@@ -18,6 +18,7 @@ from usdlr.core.errors import DataError
 from usdlr.core.leak import Rows, require_split
 from usdlr.core.types import Split
 from usdlr.radiomics.design import with_columns
+from usdlr.radiomics.selection.column_statistics import weighted_medians
 
 # Inverse strengths of the penalty that compete; the best log-likelihood on held-out training patients wins.
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -190,25 +191,11 @@ def _finite(design: pd.DataFrame) -> Values:
 def _standard(values: Values, weight: Values) -> tuple[Values, Values, Values]:
     """Median, mean and standard deviation of every column; 0 and 1 where nothing is known or nothing varies."""
     known = np.isfinite(values)
-    fill = np.array(
-        [
-            _median(column[there], weight[there]) if there.any() else 0.0
-            for column, there in zip(values.T, known.T, strict=True)
-        ]
-    )
+    fill = weighted_medians(values, weight)
     full = np.where(known, values, fill)
     center = np.average(full, axis=0, weights=weight)
     scale = np.sqrt(np.average((full - center) ** 2, axis=0, weights=weight))
     return fill, center, np.where(scale > 1e-12 * (1 + np.abs(center)), scale, 1.0)
-
-
-def _median(values: Values, weight: Values) -> float:
-    """The value with half of the weight on either side; the plain median where all weigh the same."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weight[order])
-    half, slack = reached[-1] / 2, 1e-9 * reached[-1]
-    low, high = (int(np.searchsorted(reached, bound)) for bound in (half - slack, half + slack))
-    return float((values[order[low]] + values[order[high]]) / 2)
 
 
 def _scaled(values: Values, fill: Values, center: Values, scale: Values) -> Values:

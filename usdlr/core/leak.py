@@ -19,26 +19,39 @@ class Rows:
         One per row.
     split : tuple of str
         The patient's :class:`~usdlr.core.types.Split` in the fold at hand, one per row.
+    side : tuple of str
+        Which axilla of the patient, one per row; empty where a patient counts as one.
     """
 
     patient_id: tuple[str, ...]
     split: tuple[str, ...]
+    side: tuple[str, ...] = ()
     patients: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.patient_id) != len(self.split):
             raise ValueError(f"{len(self.patient_id)} patient ids but {len(self.split)} splits")
+        if self.side and len(self.side) != len(self.patient_id):
+            raise ValueError(f"{len(self.patient_id)} patient ids but {len(self.side)} sides")
         object.__setattr__(self, "patients", frozenset(self.patient_id))
 
     @classmethod
-    def of(cls, patient_id: Iterable[str], split: Iterable[str]) -> Rows:
-        """Build from any two columns."""
-        return cls(tuple(map(str, patient_id)), tuple(map(str, split)))
+    def of(cls, patient_id: Iterable[str], split: Iterable[str], side: Iterable[str] = ()) -> Rows:
+        """Build from any columns."""
+        return cls(tuple(map(str, patient_id)), tuple(map(str, split)), tuple(map(str, side)))
 
     def take(self, use: Iterable[bool]) -> Rows:
         """The rows where ``use`` is true; one truth value per row."""
-        kept = [pair for pair, keep in zip(zip(self.patient_id, self.split, strict=True), use, strict=True) if keep]
-        return Rows(tuple(patient for patient, _ in kept), tuple(split for _, split in kept))
+        kept = [place for place, keep in zip(range(len(self)), use, strict=True) if keep]
+        return Rows(*(tuple(one[place] for place in kept) if one else () for one in self._columns()))
+
+    @property
+    def axillae(self) -> list[tuple[str, str]]:
+        """Whose axilla every row shows: the patient, and the side where it is told."""
+        return list(zip(self.patient_id, self.side or ("",) * len(self), strict=True))
+
+    def _columns(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        return self.patient_id, self.split, self.side
 
     def __len__(self) -> int:
         return len(self.patient_id)

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from usdlr.core.errors import ConfigError, DataError, LeakError
 from usdlr.core.leak import Rows
+from usdlr.radiomics.selection.axilla import axilla_means
 from usdlr.radiomics.selection.selector import CLIP, FeatureSelector
 
 SIZE = "clinical.tumour_size_mm"
@@ -276,8 +277,8 @@ def test_scikit_learn_can_clone_it() -> None:
     from sklearn.base import clone
 
     selector = FeatureSelector(7, 0.5, (SIZE,), ["variance"])
-    expected = {"max_features": 7, "max_correlation": 0.5, "always": (SIZE,), "steps": ["variance"], "stability": None}
-    assert clone(selector).get_params() == expected
+    expected = {"max_features": 7, "max_correlation": 0.5, "always": (SIZE,), "steps": ["variance"]}
+    assert clone(selector).get_params() == {**expected, "stability": None, "min_icc": None}
 
 
 STEPS: list[Any] = ["variance", "correlation", {"univariate": {"max_fdr": 0.5}}, {"mrmr": {"max_features": 2}}]
@@ -331,3 +332,85 @@ def test_steps_keep_the_guards() -> None:
     mixed = Rows.of([f"p{i}" for i in range(len(X))], ["train"] * (len(X) - 1) + ["test"])
     with pytest.raises(LeakError):
         FeatureSelector(steps=["variance"]).fit(X, y, rows=mixed)
+
+
+# Images and axillae
+
+
+def shown(times: npt.NDArray[np.int64], seed: int = 0) -> tuple[pd.DataFrame, npt.NDArray[np.float64], Rows]:
+    """A table in which the same image of axilla i stands ``times[i]`` times."""
+    X, y = table(len(times), seed)
+    place = np.repeat(np.arange(len(times)), times)
+    who = Rows.of([f"p{i // 2}" for i in place], ["train"] * len(place), ["left" if i % 2 else "right" for i in place])
+    return X.iloc[place].reset_index(drop=True), y[place], who
+
+
+@pytest.mark.parametrize("steps", [None, ["variance", "correlation", {"mrmr": {"max_features": 3}}]])
+def test_an_image_shown_forty_times_counts_once(steps: list[Any] | None) -> None:
+    once = shown(np.ones(60, dtype=np.int64))
+    often = shown(np.random.default_rng(1).choice([1, 2, 40], 60))
+    a, b = (FeatureSelector(3, steps=steps).fit(X, y, rows=who) for X, y, who in (once, often))
+    assert a.columns_ == b.columns_
+    for part in ("median_", "mean_", "scale_"):
+        np.testing.assert_allclose(getattr(a, part), getattr(b, part), rtol=1e-12)
+
+
+def test_forty_views_of_one_patient_do_not_choose_a_column() -> None:
+    X, y = table(40)
+    flat = name("Flat")
+    X[flat] = np.random.default_rng(2).normal(size=40)
+    views = pd.concat([X, *[X.iloc[[1]].assign(**{flat: 50.0 + i, name("Planted"): 100.0}) for i in range(400)]])
+    labels = np.concatenate([y, np.full(400, y[1])])  # one positive patient, whose flat column is high in all views
+    who = Rows.of([*(f"p{i}" for i in range(40)), *["p1"] * 400], ["train"] * 440)
+    assert FeatureSelector(1).fit(views, labels, rows=rows(440)).columns_ == [
+        flat
+    ]  # as 440 patients it would be chosen
+    selector = FeatureSelector(1).fit(views, labels, rows=who)
+    assert selector.columns_ == [name("Planted")]
+    assert selector.median_[0] == pytest.approx(X[name("Planted")].median(), abs=1.0)
+
+
+def test_images_of_an_axilla_are_averaged_and_what_one_lacks_another_gives() -> None:
+    X = pd.DataFrame({name("A"): [1.0, 3.0, 5.0, np.nan, 9.0, 2.0], name("B"): [0.0, 0.0, 1.0, 1.0, 0.0, 1.0]})
+    who = Rows.of(["p", "p", "q", "q", "r", "s"], ["train"] * 6)
+    means, labels, owners = axilla_means(X, np.array([1.0, 1.0, 0.0, 0.0, 1.0, 0.0]), who)
+    assert means[name("A")].tolist() == [2.0, 5.0, 9.0, 2.0]
+    assert labels.tolist() == [1.0, 0.0, 1.0, 0.0]
+    assert owners.patient_id == ("p", "q", "r", "s")
+
+
+def test_both_sides_of_a_patient_are_two_axillae() -> None:
+    X, y = table(8)
+    sides = Rows.of(["p", "p"] * 4, ["train"] * 8, ["left", "right"] * 4)
+    assert axilla_means(X, np.zeros(8), sides)[2].axillae == [("p", "left"), ("p", "right")]
+    # Without sides the label still parts the two.
+    assert axilla_means(X, y, Rows.of(["p"] * 8, ["train"] * 8))[1].tolist() == [0.0, 1.0]
+
+
+# Stability
+
+
+def test_unstable_features_go_first_and_clinical_variables_stay() -> None:
+    X, y = table()
+    icc = {str(column): 0.9 for column in X if str(column) != SIZE} | {name("Planted"): 0.74, name("Noise0"): 0.75}
+    del icc[name("Noise5")]
+    selector = fitted(X, y, stability=icc, min_icc=0.75)
+    assert {name("Planted"), name("Noise5")}.isdisjoint(selector.columns_)
+    assert {name("Noise0"), SIZE} <= set(selector.columns_)
+    assert selector.selection_[1] == {
+        "step": "stability",
+        "kept": 6,
+        "dropped": {"below min_icc": 1, "no intraclass correlation": 1},
+    }
+    again = FeatureSelector.from_dict(json.loads(json.dumps(selector.to_dict())))
+    np.testing.assert_array_equal(again.transform(X), selector.transform(X))
+    assert again.min_icc == 0.75
+
+
+def test_a_bound_without_correlations_and_one_that_leaves_nothing_are_refused() -> None:
+    X, y = table()
+    with pytest.raises(ConfigError, match="found min_icc without stability"):
+        fitted(X, y, min_icc=0.75)
+    features = X.drop(columns=SIZE)
+    with pytest.raises(DataError, match=r"found no feature with an intraclass correlation of at least 0\.75 among 7"):
+        fitted(features, y, stability=dict.fromkeys(map(str, features), 0.5), min_icc=0.75)

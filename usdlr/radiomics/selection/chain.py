@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.leak import Rows, require_split
+from usdlr.core.named_parts import Part, split_part
 from usdlr.core.types import Split
 from usdlr.radiomics.selection.base import ColumnSelector
 from usdlr.radiomics.selection.filter_methods import CorrelationSelector, UnivariateSelector, VarianceSelector
@@ -21,7 +21,8 @@ from usdlr.radiomics.selection.forest import BorutaSelector
 from usdlr.radiomics.selection.mrmr import MRMRSelector
 from usdlr.radiomics.selection.sparse import ElasticNetSelector, LassoSelector
 
-Step: TypeAlias = str | Mapping[str, Mapping[str, Any] | None]
+Step: TypeAlias = Part
+KEY = "selection.steps"  # for messages
 
 STEPS: dict[str, type[ColumnSelector]] = {
     selector.step: selector
@@ -63,35 +64,31 @@ def make_step(
     >>> make_step("mrrm")
     Traceback (most recent call last):
     ...
-    usdlr.core.errors.ConfigError: found the selection step 'mrrm', ...; did you mean 'mrmr'?
+    usdlr.core.errors.ConfigError: found selection.steps = 'mrrm', ...; did you mean 'mrmr'?
     """
-    if isinstance(step, str):
-        name, options = step, {}
-    elif isinstance(step, Mapping) and len(step) == 1:
-        name, given = next(iter(step.items()))
-        if given is not None and not isinstance(given, Mapping):
-            raise ConfigError(f"found {name}: {given!r} among the selection steps, expected a table of its options")
-        options = dict(given or {})
-    else:
-        raise ConfigError(
-            f"found the selection step {step!r}, expected a name or one name with its options, such as "
-            "{mrmr: {max_features: 20}}"
-        )
-    if name not in STEPS:
-        raise ConfigError(f"found the selection step {name!r}, expected some of {', '.join(STEPS)}{_hint(name, STEPS)}")
+    name, options = split_part(step, KEY, STEPS, names=_options)
     maker = STEPS[name]
-    known = [one for one in inspect.signature(maker).parameters if one != "always"]
-    for option in options:
-        if option not in known:
-            raise ConfigError(
-                f"found the option {option!r} of the selection step {name!r}, expected some of "
-                f"{', '.join(known)}{_hint(str(option), known)}"
-            )
-    if stability is not None and "stability" in known:
+    if stability is not None and "stability" in _options(maker):
         options.setdefault("stability", dict(stability))
     selector = maker(**options, always=tuple(always))
     selector.check()
     return selector
+
+
+def step_name(step: Step) -> str:
+    """The name of a configured step.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`make_step`.
+    """
+    return split_part(step, KEY, STEPS, names=_options)[0]
+
+
+def _options(maker: Callable[..., Any]) -> list[str]:
+    """What a configuration may set of a step: everything but the columns that no step drops."""
+    return [name for name in inspect.signature(maker).parameters if name != "always"]
 
 
 def check_steps(steps: Sequence[Step]) -> None:
@@ -227,8 +224,3 @@ class SelectionChain(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         chain.dropped_ = {}
         chain.fitted_patients_ = frozenset()
         return chain
-
-
-def _hint(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(word, list(known), 1, 0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""

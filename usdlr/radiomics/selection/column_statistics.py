@@ -21,6 +21,32 @@ def medians(values: Array) -> Array:
     return out
 
 
+def weighted_medians(values: Array, weight: Array) -> Array:
+    """The value of every column with half of the weight of what was measured on either side, (columns,).
+
+    The plain median where all rows weigh the same; 0 where nothing was measured.
+
+    Parameters
+    ----------
+    values : ndarray, (rows, columns)
+        Not-a-number where nothing was measured.
+    weight : ndarray, (rows,)
+        Above 0.
+    """
+    return np.array([_weighted_median(column, weight) for column in values.T], dtype=np.float64)
+
+
+def _weighted_median(column: Array, weight: Array) -> float:
+    there = np.isfinite(column)
+    if not there.any():
+        return 0.0
+    order = np.argsort(column[there], kind="stable")
+    reached = np.cumsum(weight[there][order])
+    half, slack = reached[-1] / 2, 1e-9 * reached[-1]
+    low, high = (int(np.searchsorted(reached, bound)) for bound in (half - slack, half + slack))
+    return float((column[there][order[low]] + column[there][order[high]]) / 2)
+
+
 def imputed(values: Array, centre: Array) -> Array:
     """Values with ``centre`` where nothing was measured, (rows, columns)."""
     return np.where(np.isnan(values), centre, values)

@@ -205,7 +205,7 @@ def bootstrap_frequencies(
         1 positive, 0 negative, not-a-number unknown.
     rows : Rows
         Whose rows they are; patients are drawn, each with all of their rows. A patient drawn twice keeps one name, so
-        that folds inside the selector hold both copies on one side.
+        that folds inside the selector hold both copies on one side, and has all axillae twice.
     make_selector : callable
         Makes an unfitted selector: a step, a chain or a feature selector.
     n : int
@@ -235,13 +235,17 @@ def bootstrap_frequencies(
         there = labels[place]
         kind = "unknown" if not np.isfinite(there).any() else "positive" if (there == 1).any() else "negative"
         strata.setdefault(kind, []).append(code)
+    sides = [side for _, side in rows.axillae]
     rng = np.random.default_rng(seed)
     selected: dict[Hashable, list[str]] = {}
     failed, reason = 0, ""
     for number in range(n):
         drawn = [rng.choice(strata[kind], len(strata[kind])) for kind in sorted(strata)]
-        take = np.concatenate([places[code] for code in np.concatenate(drawn)])
-        again = Rows.of(patient_id[take], [str(Split.TRAIN)] * len(take))
+        copies = [places[code] for code in np.concatenate(drawn)]
+        take = np.concatenate(copies)
+        # A patient drawn twice weighs twice: the axillae of either copy are axillae of their own.
+        side = [f"{sides[place]} {copy}" for copy, own in enumerate(copies) for place in own]
+        again = Rows.of(patient_id[take], [str(Split.TRAIN)] * len(take), side)
         selector = make_selector()
         try:
             selector.fit(X.iloc[take].reset_index(drop=True), labels[take], rows=again)

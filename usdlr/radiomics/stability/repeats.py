@@ -5,17 +5,21 @@ A table of repeats has one row per image set and rater. A rater is a perturbed o
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from usdlr.core import columns as c
 from usdlr.core.agreement import Form, intraclass_correlation, repeatability
-from usdlr.core.errors import DataError
-from usdlr.core.tables import FEATURES, Table
+from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.files import read_json
+from usdlr.core.tables import FEATURES, Table, provenance_path
 
 # Image sets of one lesion are views of it; those of another day would show that it grew.
 LESION = ("centre_id", "patient_id", "side", "site", "lesion_id", "exam_day")
@@ -128,6 +132,56 @@ def agreement_table(repeats: pd.DataFrame, source: Source) -> pd.DataFrame:
 def feature_names(table: pd.DataFrame) -> list[str]:
     """The feature columns of a table, in its order."""
     return [str(name) for name in table.columns if re.match(c.FEATURE_PATTERN, str(name))]
+
+
+def read_repeats(path: Path, radiomics: Mapping[str, Any], engine: str) -> pd.DataFrame:
+    """A table of repeats that was made with the same features as an experiment's.
+
+    Parameters
+    ----------
+    path : Path
+        A ``repeats_*.parquet`` that ``usdlr features --stability`` wrote, its provenance beside it.
+    radiomics : mapping
+        The experiment's :meth:`usdlr.radiomics.settings.RadiomicsSettings.as_dict`.
+    engine : str
+        The experiment's engine.
+
+    Raises
+    ------
+    ConfigError
+        If it was made with other settings or by another engine.
+    DataError
+        If it is missing, changed, no table of repeats, or without its provenance.
+    """
+    beside = provenance_path(path)
+    if not path.is_file() or not beside.is_file():
+        absent = path if not path.is_file() else beside
+        raise DataError(
+            f"found no {absent}, expected a table of repeated measurements and its provenance; make both with "
+            "usdlr features CASES --stability --out FOLDER"
+        )
+    origin = read_json(beside)
+    if origin.get("table") != REPEATS.name:
+        raise DataError(
+            f"found a table of {origin.get('table')} in {path}, expected one of {REPEATS.name}: without the single "
+            f"measurements nobody can leave out those of patients who are judged; name the {REPEATS.name}_*.parquet "
+            "beside it"
+        )
+    made = origin.get("config", {})
+    then = _named(made.get("radiomics") or {}) | {"engine": made.get("engine")}
+    now = _named(json.loads(json.dumps(dict(radiomics)))) | {"engine": engine}
+    changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+    if changed:
+        key = changed[0]
+        raise ConfigError(
+            f"found {path} made with {key} = {then.get(key)!r}, expected {now.get(key)!r} as in the experiment "
+            f"({len(changed)} keys differ); measure the stability again with the experiment's features"
+        )
+    return REPEATS.read(path)
+
+
+def _named(radiomics: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"radiomics.{key}": value for key, value in radiomics.items()}
 
 
 def failures(repeats: pd.DataFrame) -> pd.DataFrame:
