@@ -9,7 +9,7 @@ import pytest
 from usdlr.core.columns import CASES as COLUMNS
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.tables import CASES, FEATURES
-from usdlr.radiomics.design import design_table, require_preoperative
+from usdlr.radiomics.design import design_table, require_preoperative, unmeasured
 
 MEAN = "bmode.intratumoral.original.firstorder.Mean"
 
@@ -55,11 +55,12 @@ def features() -> pd.DataFrame:
         ("positive_nodes", "an outcome"),
         ("dfs_months", "an outcome"),
         ("proxy_malignant", "an outcome"),
-        ("birads", "not a numeric variable"),
-        ("neoadjuvant", "not a numeric variable"),
-        ("row_mm", "not a numeric variable"),
-        ("image_id", "not a numeric variable"),
-        ("tumor_size", "not a numeric variable"),
+        ("n_positive", "an outcome"),
+        ("neoadjuvant", "neither a numeric nor an ordered variable"),
+        ("row_mm", "neither a numeric nor an ordered variable"),
+        ("elasto_state", "neither a numeric nor an ordered variable"),
+        ("image_id", "neither a numeric nor an ordered variable"),
+        ("tumor_size", "neither a numeric nor an ordered variable"),
     ],
 )
 def test_guard_refuses(variable: str, why: str) -> None:
@@ -84,6 +85,24 @@ def test_rows_follow_cases_and_null_becomes_nan() -> None:
     assert list(table.columns) == [MEAN, "clinical.tumour_size_mm", "clinical.grade_core_biopsy"]
     np.testing.assert_array_equal(table.to_numpy(), [[0, 10, 1], [1, np.nan, 2], [2, 30, np.nan]])
     assert set(map(str, table.dtypes)) == {"float64"}
+
+
+def test_words_in_an_order_are_ranks_and_what_grades_nothing_is_missing() -> None:
+    rows = cases().assign(cn_stage=pd.Series(["cN2", "cNX", None]), birads=["4c", "5", "0"])
+    table = design_table(features(), rows, ["cn_stage", "birads"])
+    np.testing.assert_array_equal(table["clinical.cn_stage"], [2, np.nan, np.nan])
+    np.testing.assert_array_equal(table["clinical.birads"], [4, 5, np.nan])
+    assert set(map(str, table.dtypes)) == {"float64"}
+    with pytest.raises(DataError, match="found cn_stage = 'N1' in row 1"):
+        design_table(features(), cases().assign(cn_stage=["cN0", "N1", "cN0"]), ["cn_stage"])
+
+
+def test_where_nothing_was_measured_clinical_variables_are_left() -> None:
+    found = unmeasured(cases())
+    assert list(found["image_id"]) == ["i0", "i1", "i2"]
+    assert set(found["status"]) == {"ok"}
+    assert list(design_table(found, cases(), ["tumour_size_mm"]).columns) == ["clinical.tumour_size_mm"]
+    assert design_table(found, cases(), []).shape == (3, 0)
 
 
 def test_without_clinical_variables() -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,30 @@ def test_missing_elastography_is_a_reason_and_leaves_gaps(tmp_path: Path) -> Non
     assert table.loc[1, elasto].isna().all()
     assert table["status"].tolist() == ["ok", "ok"]
     assert table.loc[1, "reason"] == "no elastography image"
+
+
+def test_only_the_chosen_modalities_are_measured(tmp_path: Path) -> None:
+    cases = cohort(tmp_path, [3.0, 3.0], elasto={0})
+    both = run(cases, tmp_path)
+    table = run(cases, tmp_path, replace(SETTINGS, modalities=("bmode",)))
+    of_bmode = [name for name in both.columns if not name.startswith("elasto.")]
+    assert len(of_bmode) < len(both.columns)
+    pd.testing.assert_frame_equal(table.drop(columns="reason"), both[of_bmode].drop(columns="reason"))
+    assert table["reason"].isna().all()  # nobody asked for the map that is missing
+    maps = run(cases, tmp_path, replace(SETTINGS, modalities=["elasto"]))  # type: ignore[arg-type]  # as YAML gives it
+    assert maps["status"].tolist() == ["ok", "ok"]
+    assert {name.split(".")[0] for name in maps.columns[5:]} == {"elasto"}
+    assert not [name for name in maps.columns if "shape2D" in name]
+
+
+def test_the_chosen_modalities_are_part_of_the_key() -> None:
+    assert replace(SETTINGS, modalities=("bmode",)).digest != SETTINGS.digest
+    assert SETTINGS.modalities == ("bmode", "elasto")
+    for modalities, words in (((), "empty"), (("bmode", "mri"), "'mri'"), (("bmode", "bmode"), "each once")):
+        with pytest.raises(ConfigError, match=f"radiomics.modalities.*{words}"):
+            replace(SETTINGS, modalities=modalities)
+    with pytest.raises(ConfigError, match=r"without bmode among radiomics\.modalities"):
+        RadiomicsSettings(classes=("shape2D",), modalities=("elasto",))
 
 
 def images(elasto: FloatArray, bmode: FloatArray | None = None) -> CaseImages:

@@ -105,7 +105,10 @@ def test_whatever_decides_a_row_is_in_its_key(cases: pd.DataFrame, tmp_path: Pat
     pd.testing.assert_frame_equal(table, run(cases, tmp_path))
 
 
-@pytest.mark.parametrize("change", [{"bin_count": 16}, {"margin_mm": 1.5}, {"min_pixels": 65}, {"normalize": True}])
+@pytest.mark.parametrize(
+    "change",
+    [{"bin_count": 16}, {"margin_mm": 1.5}, {"min_pixels": 65}, {"normalize": True}, {"modalities": ["bmode"]}],
+)
 @pytest.mark.usefixtures("measured")
 def test_other_settings_are_other_rows(cases: pd.DataFrame, tmp_path: Path, change: dict[str, Any]) -> None:
     _, seen = again(cases, tmp_path, settings=RadiomicsSettings(**{**SETTINGS.as_dict(), **change}))

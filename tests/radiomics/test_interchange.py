@@ -145,11 +145,17 @@ def test_presets_come_back(name: str, tmp_path: Path) -> None:
 
 def test_what_has_no_counterpart_comes_from_the_base(tmp_path: Path) -> None:
     settings = RadiomicsSettings(
-        rois=("combined",), margin_mm=3.5, min_area_mm2=2.0, lbp_radius=3.0, wavelet="haar", log_sigma_mm=(4.0,)
+        modalities=("elasto",),
+        rois=("combined",),
+        margin_mm=3.5,
+        min_area_mm2=2.0,
+        lbp_radius=3.0,
+        wavelet="haar",
+        log_sigma_mm=(4.0,),
     )
     path = tmp_path / "parameters.yaml"
     write_yaml(settings, path)
-    assert "combined; ring of 3.5 mm; at least 2 mm2" in path.read_text(encoding="utf-8")
+    assert "combined; ring of 3.5 mm; at least 2 mm2. Of the modalities elasto." in path.read_text(encoding="utf-8")
     assert read_yaml(path, base=settings) == settings
     usual = read_yaml(path)
     assert (usual.rois, usual.margin_mm) == (RadiomicsSettings().rois, RadiomicsSettings().margin_mm)

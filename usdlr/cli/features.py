@@ -92,12 +92,17 @@ def _settings(options: Any) -> RadiomicsSettings:
         return chosen
     from usdlr.radiomics.interchange import read_yaml
 
-    # The file has no word for regions and their width: these alone are taken from the command line.
-    own = RadiomicsSettings(rois=chosen.rois, margin_mm=chosen.margin_mm, min_area_mm2=chosen.min_area_mm2)
+    # The file has no word for modalities, regions and their width: these alone are taken from the command line.
+    own = RadiomicsSettings(
+        modalities=chosen.modalities,
+        rois=chosen.rois,
+        margin_mm=chosen.margin_mm,
+        min_area_mm2=chosen.min_area_mm2,
+    )
     if chosen != own:
         raise ConfigError(
             "found both --settings and options of --radiomics, expected one; beside a parameter file only "
-            "radiomics.rois, margin_mm and min_area_mm2 can be given"
+            "radiomics.modalities, rois, margin_mm and min_area_mm2 can be given"
         )
     return read_yaml(Path(options.settings), base=own)
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from usdlr.core.columns import CASES, FEATURE_PATTERN, PROXY_PREFIX, model_variables
+from usdlr.core import tables
+from usdlr.core.columns import FEATURE_PATTERN, known_too_late, model_variables
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.modalities import MODALITIES
+from usdlr.core.ordinal import RANKS, ranks
 
 CLINICAL = "clinical."
 
@@ -20,28 +22,21 @@ def require_preoperative(clinical: Sequence[str]) -> None:
     Raises
     ------
     ConfigError
-        If a variable is known only after surgery, is an outcome, or is not numeric.
+        If a variable is known only after surgery, is an outcome, or is neither numeric nor in an order.
 
     Examples
     --------
-    >>> require_preoperative(["tumour_size_mm", "age_years"])
+    >>> require_preoperative(["tumour_size_mm", "age_years", "cn_stage"])
     >>> require_preoperative(["grade_surgical"])
     Traceback (most recent call last):
     ...
     usdlr.core.errors.ConfigError: found data.clinical = 'grade_surgical', which is known only after surgery, ...
     """
     allowed = model_variables()
-    known = {column.name: column for column in CASES}
     for name in clinical:
         if name in allowed:
             continue
-        column = known.get(name)
-        if name.startswith(PROXY_PREFIX) or (column is not None and column.endpoint):
-            why = "which is an outcome"
-        elif column is not None and not column.preoperative:
-            why = "which is known only after surgery"
-        else:
-            why = "which is not a numeric variable of the cases table"
+        why = known_too_late(name) or "which is neither a numeric nor an ordered variable of the cases table"
         raise ConfigError(f"found data.clinical = {name!r}, {why}, expected some of {', '.join(allowed)}")
 
 
@@ -55,19 +50,20 @@ def design_table(features: pd.DataFrame, cases: pd.DataFrame, clinical: Sequence
     cases : DataFrame
         The ``cases`` table.
     clinical : sequence of str
-        Pre-operative columns of ``cases``.
+        Pre-operative columns of ``cases``; words in an order become ranks, see :func:`usdlr.core.ordinal.ranks`.
 
     Returns
     -------
     DataFrame
-        Indexed by ``image_id`` in the order of ``cases``; feature columns, then ``clinical.{variable}``.
+        Indexed by ``image_id`` in the order of ``cases``; feature columns, then ``clinical.{variable}``, null where it
+        is not known.
 
     Raises
     ------
     ConfigError
         If the guard refuses a variable.
     DataError
-        If a case has no features.
+        If a case has no features, or a word is none of its variable's.
     """
     require_preoperative(clinical)
     measured = features.set_index("image_id")
@@ -76,8 +72,25 @@ def design_table(features: pd.DataFrame, cases: pd.DataFrame, clinical: Sequence
         raise DataError(f"found {len(missing)} cases without features, first {missing[0]}; extract features again")
     columns = [name for name in measured.columns if re.match(FEATURE_PATTERN, name)]
     table = measured.loc[list(cases["image_id"]), columns].copy()
-    added = {CLINICAL + name: pd.to_numeric(cases[name]).astype("float64").to_numpy() for name in clinical}
+    added = {
+        CLINICAL + name: ranks(name, cases[name])
+        if name in RANKS
+        else pd.to_numeric(cases[name]).astype("float64").to_numpy()
+        for name in clinical
+    }
     return pd.concat([table, pd.DataFrame(added, index=table.index)], axis=1)
+
+
+def unmeasured(cases: pd.DataFrame) -> pd.DataFrame:
+    """The ``features`` table of cases of which no radiomics is read: a row each, and no feature."""
+    rows = pd.DataFrame(
+        {
+            "image_id": cases["image_id"].astype("str"),
+            "status": "ok",
+            "reason": "radiomics not measured: nothing reads it",
+        }
+    )
+    return tables.FEATURES.conform(rows)
 
 
 def with_columns(table: pd.DataFrame, columns: Sequence[str], what: str) -> pd.DataFrame:

@@ -163,7 +163,7 @@ def measure_images(images: CaseImages, image_id: str, settings: RadiomicsSetting
         "peritumoral_lost_fraction": ring.lost_fraction,
     }
     reasons: list[str] = []
-    for modality in MODALITIES.values():
+    for modality in (MODALITIES[name] for name in MODALITIES if name in settings.modalities):
         if modality.name not in images.images:
             reasons.append(f"no {modality.title} image")
             continue

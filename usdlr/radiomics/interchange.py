@@ -2,11 +2,11 @@
 
 A parameter file of PyRadiomics 3.0.1 and :class:`~usdlr.radiomics.settings.RadiomicsSettings` say the same in other
 words. What a file says and usdlr cannot do is refused by name; what has no effect on a value is in :data:`NO_EFFECT`;
-what usdlr does in a way of its own is told by :func:`remarks`. The other way round, ``rois``, ``margin_mm`` and
-``min_area_mm2`` have no counterpart, since PyRadiomics is handed a region and never makes one:
-:func:`from_pyradiomics` takes them from ``base``, :func:`write_yaml` leaves them as a comment. Parameters and bin
-widths of image types that are not measured, and classes of which no feature is measured, have no effect and are left
-out.
+what usdlr does in a way of its own is told by :func:`remarks`. The other way round, ``modalities``, ``rois``,
+``margin_mm`` and ``min_area_mm2`` have no counterpart, since PyRadiomics is handed an image and a region and never
+makes one: :func:`from_pyradiomics` takes them from ``base``, :func:`write_yaml` leaves them as a comment. Parameters
+and bin widths of image types that are not measured, and classes of which no feature is measured, have no effect and are
+left out.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def from_pyradiomics(source: Mapping[str, Any] | Path, *, base: RadiomicsSetting
         default, which is a bin width of 25 where neither width nor count is given. ``force2D`` along the first axis
         means what usdlr always does; it is for volumes of slices.
     base : RadiomicsSettings, optional
-        Where what PyRadiomics has no word for comes from: ``rois``, ``margin_mm``, ``min_area_mm2`` and the parameters
-        of image types that are not measured; usdlr's defaults otherwise.
+        Where what PyRadiomics has no word for comes from: ``modalities``, ``rois``, ``margin_mm``, ``min_area_mm2`` and
+        the parameters of image types that are not measured; usdlr's defaults otherwise.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def write_yaml(settings: RadiomicsSettings, path: Path) -> None:
     comment = (
         "# Parameters for PyRadiomics 3.0.1, on two-dimensional images and masks of label 1.\n"
         f"# Regions, which PyRadiomics does not make: {', '.join(settings.rois)}; ring of {settings.margin_mm:g} mm; "
-        f"at least {settings.min_area_mm2:g} mm2.\n"
+        f"at least {settings.min_area_mm2:g} mm2. Of the modalities {', '.join(settings.modalities)}.\n"
     )
     write_text(path, comment + yaml.safe_dump(parameters, sort_keys=False))
 
@@ -203,6 +203,7 @@ def _settings(source: Mapping[str, Any], base: RadiomicsSettings) -> RadiomicsSe
     classes, features = read_classes(feature_classes)
     bins = read_bins(setting, image_types)
     fields: dict[str, Any] = {
+        "modalities": base.modalities,
         "rois": base.rois,
         "margin_mm": base.margin_mm,
         "min_area_mm2": base.min_area_mm2,

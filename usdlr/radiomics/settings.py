@@ -7,6 +7,7 @@ from typing import Any
 
 from usdlr.core.errors import ConfigError
 from usdlr.core.hashing import data_hash
+from usdlr.core.modalities import BMODE, MODALITIES
 from usdlr.core.types import Roi
 from usdlr.imaging.rings import DEFAULT_MARGIN_MM
 
@@ -40,6 +41,8 @@ class RadiomicsSettings:
 
     Parameters
     ----------
+    modalities : tuple of str
+        Modalities that are measured, by default all. The lesion's shape counts as B-mode's: it needs ``bmode``.
     rois : tuple of str
         Regions measured on every modality.
     image_types : tuple of str
@@ -85,6 +88,7 @@ class RadiomicsSettings:
         Smallest ROI, in mm².
     """
 
+    modalities: tuple[str, ...] = tuple(MODALITIES)
     rois: tuple[str, ...] = (str(Roi.INTRATUMORAL), str(Roi.PERITUMORAL))
     image_types: tuple[str, ...] = ("Original",)
     classes: tuple[str, ...] = CLASSES
@@ -110,8 +114,9 @@ class RadiomicsSettings:
     min_area_mm2: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("rois", "image_types", "classes", "features", "log_sigma_mm"):
+        for name in ("modalities", "rois", "image_types", "classes", "features", "log_sigma_mm"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON and YAML give lists
+        _require_known("radiomics.modalities", self.modalities, tuple(MODALITIES))
         _require_known("radiomics.rois", self.rois, tuple(map(str, Roi)))
         _require_known("radiomics.image_types", self.image_types, IMAGE_TYPES)
         _require_known("radiomics.classes", self.classes, CLASSES)
@@ -156,6 +161,11 @@ class RadiomicsSettings:
             raise ConfigError(
                 f"found radiomics.classes = {SHAPE} without {Roi.INTRATUMORAL} among radiomics.rois, of which alone "
                 "the shape is measured; add a class or the ROI"
+            )
+        if set(self.classes) == {SHAPE} and BMODE not in self.modalities:
+            raise ConfigError(
+                f"found radiomics.classes = {SHAPE} without {BMODE} among radiomics.modalities, as whose feature alone "
+                f"the shape is measured; add a class or {BMODE}"
             )
         if "LoG" in self.image_types and not self.log_sigma_mm:
             raise ConfigError("found radiomics.log_sigma_mm empty, expected widths above 0 mm for LoG")
