@@ -33,6 +33,17 @@ def divide(number: int) -> float:
     return 1 / number
 
 
+def arithmetic(_: int) -> dict[str, int]:
+    """How many threads the libraries that are loaded here use."""
+    import numpy as np
+    import scipy.linalg
+    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]  # publishes no types
+
+    np.ones((8, 8)) @ np.ones((8, 8))
+    scipy.linalg.lu(np.eye(8))
+    return {str(one["filepath"]): int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"}
+
+
 def threads(_: int) -> str | None:
     return os.environ.get("OMP_NUM_THREADS")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,23 @@ def test_the_whole_folder_may_move(tmp_path: Path) -> None:
     Journal(here).step("features", 1, [step.path], step)
     here.rename(tmp_path / "there")
     assert Journal(tmp_path / "there").is_done("features", 1)
+
+
+def test_how_long_every_step_took(tmp_path: Path, step: Step) -> None:
+    journal = Journal(tmp_path)
+    before = time.time()
+
+    def slowly() -> None:
+        time.sleep(0.2)
+        step()
+
+    journal.step("slow", 1, [step.path], slowly)
+    journal.mark_done("untimed", 1, [step.path])
+    journal.mark_done("earlier", 1, [step.path], (1.0, 4.0))
+    (tmp_path / ".journal" / "damaged.json").write_text("{", encoding="utf-8")
+    times = journal.times()
+    assert list(times) == ["earlier", "slow"]
+    began, ended = times["slow"]
+    assert before - 0.01 <= began <= ended - 0.19
+    assert ended <= time.time() + 0.01
+    assert journal.is_done("slow", 1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import multiprocessing
 import os
 import signal
@@ -278,3 +279,32 @@ class CannotArrive:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return importlib.import_module, ("a_module_that_is_not_there",)
+
+
+THREADS = """
+import json, sys
+sys.path.insert(0, {here!r})
+import numpy, scipy.linalg, pool_jobs
+from usdlr.core.pool import run_all
+if __name__ == "__main__":
+    print(json.dumps([run_all(pool_jobs.arithmetic, [0, 1], jobs=jobs, label="x")[0].result for jobs in (1, 2)]))
+    print(json.dumps(pool_jobs.arithmetic(0)))
+"""
+
+
+@pytest.mark.parametrize(("stated", "expected"), [(None, 1), ("2", 2)])
+def test_this_process_computes_with_as_many_threads_as_a_worker(
+    tmp_path: Path, stated: str | None, expected: int
+) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(THREADS.format(here=str(HERE)), encoding="utf-8")
+    words = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    if stated is not None:
+        words["OPENBLAS_NUM_THREADS"] = stated
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, env=words)
+    both, after = (json.loads(line) for line in done.stdout.splitlines()[-2:])
+    assert both[0], "no library was found"
+    assert both[0] == both[1]
+    assert set(both[0].values()) == {min(expected, default_jobs())}  # no more than there are processors
+    if default_jobs() > 1 and stated is None:
+        assert max(after.values()) > 1, "the limit ends with the work"

@@ -39,8 +39,11 @@ WRONG_VALUE = re.compile(r"Parser key \"(?P<key>[^\"]+)\":\s*(?P<why>.*)", re.DO
 
 
 def new_parser(prog: str, description: str) -> ArgumentParser:
-    """A parser that raises instead of exiting."""
-    return ArgumentParser(prog=f"usdlr {prog}", description=description, exit_on_error=False)
+    """A parser that raises instead of exiting, and takes whole option names alone.
+
+    An abbreviation that works today would name another option, or none, as soon as one is added.
+    """
+    return ArgumentParser(prog=f"usdlr {prog}", description=description, exit_on_error=False, allow_abbrev=False)
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
@@ -92,7 +95,9 @@ def _in_words(why: str) -> str:
 
 def _nearest(parser: ArgumentParser, key: str) -> str:
     known = sorted(_keys(parser))
-    near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
+    # An abbreviation is nearest to what it begins, however much is left out.
+    longer = [name for name in known if key and name.startswith(key)]
+    near = difflib.get_close_matches(key, longer or known, 1, cutoff=0.0 if longer else 0.5)
     if not near:  # the right word under the wrong heading
         last = key.split(".")[-1]
         near = [name for name in known if name.split(".")[-1] == last][:1]
@@ -103,7 +108,7 @@ def _keys(parser: ArgumentParser) -> set[str]:
     keys: set[str] = set()
     for action in parser._actions:
         if action.dest and action.dest not in ("help", "config"):
-            keys.add(action.dest)
+            keys.add(next((word.lstrip("-") for word in action.option_strings if word.startswith("--")), action.dest))
     return keys
 
 

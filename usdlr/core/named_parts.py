@@ -25,7 +25,19 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def split_part(part: Part, what: str, makers: Mapping[str, Callable[..., Any]]) -> tuple[str, dict[str, Any]]:
+def option_names(maker: Callable[..., Any]) -> list[str]:
+    """The keyword-only parameters of a callable: what a configuration may set."""
+    parameters = inspect.signature(maker).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def split_part(
+    part: Part,
+    what: str,
+    makers: Mapping[str, Callable[..., Any]],
+    *,
+    names: Callable[[Callable[..., Any]], list[str]] = option_names,
+) -> tuple[str, dict[str, Any]]:
     """Name and options of a part, both known to its registry.
 
     Parameters
@@ -37,6 +49,8 @@ def split_part(part: Part, what: str, makers: Mapping[str, Callable[..., Any]]) 
     makers : mapping of str to callable
         The registry. Options are the keyword-only parameters of the callable; its other parameters are given by
         the code that builds it.
+    names : callable, optional
+        The options of a callable, where they are not its keyword-only parameters.
 
     Returns
     -------
@@ -69,7 +83,7 @@ def split_part(part: Part, what: str, makers: Mapping[str, Callable[..., Any]]) 
         raise ConfigError(f"found {what} = {part!r}, expected a name, or one name with a table of its options")
     if name not in makers:
         raise ConfigError(f"found {what} = {name!r}, expected one of {', '.join(makers)}{nearest(str(name), makers)}")
-    known = option_names(makers[name])
+    known = names(makers[name])
     for option in options:
         if option not in known:
             expected = f"some of {', '.join(known)}" if known else "none"
@@ -77,12 +91,6 @@ def split_part(part: Part, what: str, makers: Mapping[str, Callable[..., Any]]) 
                 f"found the option {option!r} of {what} = {name}, expected {expected}{nearest(str(option), known)}"
             )
     return name, options
-
-
-def option_names(maker: Callable[..., Any]) -> list[str]:
-    """The keyword-only parameters of a callable: what a configuration may set."""
-    parameters = inspect.signature(maker).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
 def build_part(part: Part, what: str, makers: Mapping[str, Callable[..., Any]], *given: Any) -> Any:

@@ -1,17 +1,20 @@
 """Work on many independent items: processes side by side, progress, isolation of the item that fails.
 
-Results do not depend on the number of processes: items are independent, and come back in the order they were given.
+Results do not depend on the number of processes: items are independent, come back in the order they were given, and
+their arithmetic has as many threads in this process as in a worker's.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Generic, TypeVar
+
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes no types
 
 from usdlr.core.errors import CaseError, ConfigError
 from usdlr.core.progress import Progress
@@ -22,7 +25,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # One thread per process: on shared cores two busy OpenMP teams slow each other down several times over.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+OPENMP = "OMP_NUM_THREADS"
+THREAD_VARIABLES = (OPENMP, "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 # Workers in a row that end before they can begin: no case is to blame for that.
 MOST_FAILED_STARTS = 3
@@ -130,11 +134,12 @@ def run_each(
 
 
 def _serial(function: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Outcome[Result], None, None]:
-    for position, item in enumerate(items):
-        try:
-            yield Outcome(position, function(item), None)
-        except CaseError as error:
-            yield Outcome(position, None, error)
+    with one_thread():
+        for position, item in enumerate(items):
+            try:
+                yield Outcome(position, function(item), None)
+            except CaseError as error:
+                yield Outcome(position, None, error)
 
 
 def _parallel(
@@ -146,6 +151,27 @@ def _parallel(
         for position in (yield from _pooled(function, items, suspects, 1, stall_s)):
             sentence = "found the worker process dead on this case, expected a result; check memory and the files"
             yield Outcome(position, None, CaseError(ExclusionCode.WORKER_DIED, sentence))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let the arithmetic of this process use as many threads as that of a worker process would.
+
+    Sums come out differently with another number of threads, in the last digits. A worker gets one thread, or as many
+    as the user's environment states.
+    """
+    with _one_thread_each():  # for libraries that are loaded later
+        blas, openmp = (
+            _stated(name for name in THREAD_VARIABLES if (name == OPENMP) is wanted) for wanted in (False, True)
+        )
+        with threadpool_limits({"blas": blas, "openmp": openmp}):
+            yield
+
+
+def _stated(names: Iterable[str]) -> int:
+    """The largest number of threads that these variables state, 1 where none does."""
+    words = [os.environ.get(name, "").split(",")[0].strip() for name in names]
+    return max([int(word) for word in words if word.isdecimal() and int(word) > 0], default=1)
 
 
 @contextmanager
