@@ -103,6 +103,35 @@ def test_resumed_fit_equals_uninterrupted_fit(
         assert [path.name for path in (cut / "csv").glob("metrics*.csv")].count("metrics.csv") == 1
 
 
+class KillAtTheEnd(pl.Callback):
+    """Raises when the fit has stopped, before anything is made of it; counts the epochs that were begun."""
+
+    def __init__(self, raises: bool = True) -> None:
+        self.epochs, self.raises = 0, raises
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.epochs += 1
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if self.raises:
+            raise RuntimeError("killed")
+
+
+@pytest.mark.parametrize("average", [0.0, 0.8])
+def test_a_fit_that_was_killed_after_its_early_stop_trains_no_further(tmp_path: Path, average: float) -> None:
+    # With steps this large the tuning loss goes up and down: the epoch after the stop is better than all before.
+    settings = replace(SETTINGS, epochs=30, patience=1, learning_rate=0.05, average=average)
+    counted = KillAtTheEnd(raises=False)
+    whole = fit(tmp_path / "whole", settings, callbacks=[counted])
+    assert 1 < counted.epochs < 30, "it must have stopped early"
+    cut = tmp_path / "cut"
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(cut, settings, callbacks=[KillAtTheEnd()])
+    resumed = KillAtTheEnd(raises=False)
+    assert_equal(whole, fit(cut, settings, callbacks=[resumed]))
+    assert resumed.epochs == 0
+
+
 def test_workers_do_not_change_a_fit_and_another_seed_does(tmp_path: Path) -> None:
     brief = replace(SETTINGS, epochs=2)
     whole = fit(tmp_path / "alone", brief)

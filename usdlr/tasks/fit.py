@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import (  # type: ignore[attr-defined]  # it passes on another package's
     MisconfigurationException,
@@ -26,7 +26,7 @@ from usdlr.data.datamodule import FoldDataModule
 from usdlr.data.dataset import AxillaDataset
 from usdlr.models.network import FusionNetwork
 from usdlr.models.settings import NetworkSettings
-from usdlr.tasks.callbacks import ReseedEveryStep
+from usdlr.tasks.callbacks import ReseedEveryStep, StopForGood
 from usdlr.tasks.classification import NodeStatusTask
 from usdlr.tasks.loggers import build_loggers, close_loggers
 from usdlr.tasks.settings import FitSettings
@@ -128,9 +128,9 @@ def fit_network(
     if settings.compile:
         task.network.compile()
     checkpoints = folder / "checkpoints"
-    best = ModelCheckpoint(
-        dirpath=checkpoints, filename="best", monitor=MONITOR, save_last=True, enable_version_counter=False
-    )
+    best = ModelCheckpoint(dirpath=checkpoints, filename="best", monitor=MONITOR, enable_version_counter=False)
+    # Its own: the `save_last` of the best one is written with every new best alone, and forgets the epochs since.
+    latest = ModelCheckpoint(dirpath=checkpoints, filename="last", enable_version_counter=False)
     averaging: list[Callback] = [EMAWeightAveraging(decay=settings.average)] if settings.average else []
     loggers = build_loggers(folder, name, settings.wandb)
     with quiet(), _known_device(settings):
@@ -153,8 +153,9 @@ def fit_network(
             callbacks=[
                 ReseedEveryStep(seed),
                 *averaging,
-                EarlyStopping(MONITOR, patience=settings.patience, check_finite=True),
+                StopForGood(MONITOR, patience=settings.patience, check_finite=True),
                 best,
+                latest,  # after the best, whose state it holds
                 *(callbacks or []),
             ],
         )

@@ -1,14 +1,56 @@
-"""Loggers that keep hospital machines private: a CSV always, Weights & Biases offline unless told otherwise."""
+"""Loggers that keep hospital machines private: a CSV always, Weights & Biases offline unless told otherwise.
+
+What they hold is numbers, curves and crops of lesions; no patient, file, folder or machine is named. A crop is cut
+around a lesion, so that the names which scanners write at the edge of their screens are not in it.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import pytorch_lightning as pl
+from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from usdlr.core.progress import say
+
 PROJECT = "usdlr"
+
+
+@dataclass(frozen=True)
+class Media:
+    """What a finished run shows, beside its numbers.
+
+    Parameters
+    ----------
+    drawings : mapping of str to str
+        SVG elements by name.
+    pictures : mapping of str to sequence of (bytes, str)
+        PNG files with their captions, by name.
+    tables : mapping of str to DataFrame
+        By name; no patient in them.
+    """
+
+    drawings: Mapping[str, str]
+    pictures: Mapping[str, Sequence[tuple[bytes, str]]]
+    tables: Mapping[str, pd.DataFrame]
+
+
+class ShowEpochs(pl.Callback):
+    """One plain line per epoch on standard error: how far the fit is and how it does on tuning axillae."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say it."""
+        names = sorted(name for name in trainer.callback_metrics if name.startswith(("train_", "tuning_")))
+        words = [f"{name.replace('_', ' ')} {float(trainer.callback_metrics[name]):.3f}" for name in names]
+        say(f"epoch {trainer.current_epoch + 1} of at most {trainer.max_epochs}: {', '.join(words)}")
 
 
 def build_loggers(folder: Path, name: str, wandb_mode: str) -> list[Logger]:
@@ -27,24 +69,71 @@ def build_loggers(folder: Path, name: str, wandb_mode: str) -> list[Logger]:
     keep_earlier(folder / "csv" / "metrics.csv")
     loggers: list[Logger] = [CSVLogger(folder, name="csv", version="")]
     if wandb_mode != "disabled":
-        os.environ["WANDB_SILENT"] = "true"
-        import wandb
-
-        settings = wandb.Settings(
-            mode="offline" if wandb_mode == "offline" else "online",
-            host="undisclosed",
-            console="off",
-            x_disable_meta=True,
-            x_disable_stats=True,
-            x_disable_machine_info=True,
-            disable_git=True,
-            disable_code=True,
-            x_save_requirements=False,
-            silent=True,
-        )
-        run = wandb.init(name=name, dir=folder, project=PROJECT, settings=settings)
-        loggers.append(WandbLogger(experiment=run))
+        loggers.append(WandbLogger(experiment=_private_run(folder, name, wandb_mode)))
     return loggers
+
+
+def log_media(folder: Path, name: str, wandb_mode: str, media: Media) -> None:
+    """Show a finished run's drawings, pictures and tables in Weights & Biases; nothing where it is disabled.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it writes; what an earlier call wrote offline there is replaced.
+    name : str
+        Name of the run, without patient or machine.
+    wandb_mode : str
+        ``offline``, ``online`` or ``disabled``.
+    media : Media
+        What to show. Drawings stay drawings (HTML), so that they are read at any size.
+    """
+    if wandb_mode == "disabled":
+        return
+    import wandb
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        _log(folder, name, wandb_mode, media)
+    except (wandb.Error, OSError) as error:  # what is shown elsewhere stands in the run's folder
+        say(f"Weights & Biases shows no figures of this run ({error}); they are in its folder")
+    finally:
+        _tidy(folder)
+
+
+def _log(folder: Path, name: str, wandb_mode: str, media: Media) -> None:
+    import wandb
+
+    run = _private_run(folder, name, wandb_mode)
+    shown: dict[str, Any] = {name: wandb.Html(svg) for name, svg in media.drawings.items()}
+    shown |= {
+        name: [wandb.Image(Image.open(io.BytesIO(png)), caption=caption, file_type="png") for png, caption in pictures]
+        for name, pictures in media.pictures.items()
+    }
+    shown |= {name: wandb.Table(dataframe=table) for name, table in media.tables.items()}
+    run.log(shown)
+    run.finish()
+    wandb.teardown()  # finish may return before the file is whole; this waits until its writer has ended
+
+
+def _private_run(folder: Path, name: str, wandb_mode: str) -> Any:
+    """A run of Weights & Biases that learns nothing about the machine."""
+    os.environ["WANDB_SILENT"] = "true"
+    import wandb
+
+    settings = wandb.Settings(
+        mode="offline" if wandb_mode == "offline" else "online",
+        host="undisclosed",
+        console="off",
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_disable_machine_info=True,
+        disable_git=True,
+        disable_code=True,
+        x_save_requirements=False,
+        silent=True,
+    )
+    return wandb.init(name=name, dir=folder, project=PROJECT, settings=settings)
 
 
 def keep_earlier(log: Path) -> None:
@@ -60,6 +149,11 @@ def close_loggers(loggers: list[Logger], folder: Path) -> None:
         logger.finalize("success")
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
+    _tidy(folder)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove links and debug logs, which hold paths of this machine."""
     logged = folder / "wandb"
     for link in (path for path in logged.glob("*") if path.is_symlink()):
         link.unlink()

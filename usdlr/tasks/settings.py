@@ -65,7 +65,8 @@ class FitSettings:
     workers : int
         Processes per fit that prepare batches ahead; the result does not depend on it.
     wandb : str
-        ``offline`` (files only), ``online`` or ``disabled``; a CSV log is always written.
+        ``offline`` (files only), ``online`` (curves and numbers of the fit; no patient's picture) or ``disabled``; a
+        CSV log is always written.
     """
 
     epochs: int = 20
