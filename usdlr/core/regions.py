@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from usdlr.core.errors import ConfigError
 from usdlr.core.named_parts import nearest
-from usdlr.core.types import Roi
+from usdlr.core.types import Roi, Site
 
 # The whole crop inside the field of view: lesion, ring and what lies around them.
 CONTEXT = "context"
 # Regions whose width is a margin in millimetres; "peritumoral-3mm" states one of its own.
 WITH_MARGIN = (str(Roi.PERITUMORAL), str(Roi.COMBINED))
 STATED = re.compile(r"(?P<kind>[a-z]+)-(?P<margin>[0-9]+(?:\.[0-9]+)?)mm")
+# Between the name of an image block and the site of its images, where that is not the tumour.
+AT = "@"
 # No breast is wider: a longer margin is a wrong unit.
 WIDEST_MM = 200.0
 
@@ -65,13 +67,38 @@ class Region:
         return cls(name, found["kind"], float(found["margin"]))
 
 
-def split_block(block: str) -> tuple[str, str]:
-    """Modality and region name of an image block.
+def site_block(block: str, site: Site) -> str:
+    """The name of an image block for one site: the tumour's has no suffix.
+
+    What a lymph node shows and what the tumour shows are blocks of their own, so that they are never pooled into one
+    another and each has its own share in a prediction.
 
     Examples
     --------
-    >>> split_block("bmode.peritumoral-2.5mm")
-    ('bmode', 'peritumoral-2.5mm')
+    >>> site_block("bmode.intratumoral", Site.AXILLA), site_block("bmode.intratumoral", Site.TUMOUR)
+    ('bmode.intratumoral@axilla', 'bmode.intratumoral')
     """
-    modality, _, region = block.partition(".")
+    return block if site is Site.TUMOUR else f"{block}{AT}{site}"
+
+
+def block_site(block: str) -> Site:
+    """What the images of an image block show.
+
+    Examples
+    --------
+    >>> block_site("elasto.peritumoral-3mm@axilla"), block_site("elasto.peritumoral-3mm")
+    (<Site.AXILLA: 'axilla'>, <Site.TUMOUR: 'tumour'>)
+    """
+    return Site(block.partition(AT)[2] or Site.TUMOUR)
+
+
+def split_block(block: str) -> tuple[str, str]:
+    """Modality and region name of an image block, whatever its site.
+
+    Examples
+    --------
+    >>> split_block("bmode.peritumoral-2.5mm"), split_block("bmode.intratumoral@axilla")
+    (('bmode', 'peritumoral-2.5mm'), ('bmode', 'intratumoral'))
+    """
+    modality, _, region = block.partition(AT)[0].partition(".")
     return modality, region

@@ -17,7 +17,7 @@ from scipy.special import expit, ndtri
 from usdlr.core.hashing import derive_seed
 from usdlr.simulate.axilla import observe_axilla
 from usdlr.simulate.centres import Centre
-from usdlr.simulate.latents import LATENTS, Values
+from usdlr.simulate.latents import LATENTS, NODE_LATENTS, Latent, Values
 from usdlr.simulate.scenario import SCENARIOS, Scenario
 
 NEOADJUVANT_RATE = 0.02
@@ -75,7 +75,8 @@ def draw_cohort(centre: Centre, patients: int, seed: int, scenario: Scenario = S
     DataFrame
         One row per patient. Latents of the largest lesion in the units of their names; ``p_sln`` = P(SLN positive) and
         ``p_nsln`` = P(NSLN positive | SLN positive); ``sln_true`` and ``nsln_true`` hold the nodes' true state, which
-        for non-sentinel nodes exists without dissection too; endpoints are nullable as in the ``cases`` table.
+        for non-sentinel nodes exists without dissection too; endpoints are nullable as in the ``cases`` table. Where
+        the scenario images lymph nodes, a node's latents, ``has_node_image`` and ``has_second_node_view`` come last.
 
     Examples
     --------
@@ -87,8 +88,10 @@ def draw_cohort(centre: Centre, patients: int, seed: int, scenario: Scenario = S
     streams = Streams(seed, centre.name, patients)
     case_mix = {name: scenario.centre_effect * shift for name, shift in centre.case_mix.items()}
     latents = _latents(streams, scenario.loading_scale, case_mix)
-    p_sln = scenario.sln.probability(latents, scenario.centre_effect * centre.prevalence_shift)
-    p_nsln = scenario.nsln.probability(latents)
+    nodes = _nodes(streams, scenario, latents["aggressiveness"].to_numpy())
+    known = pd.concat([latents, nodes], axis=1)
+    p_sln = scenario.sln.probability(known, scenario.centre_effect * centre.prevalence_shift)
+    p_nsln = scenario.nsln.probability(known)
     sln = streams.uniform("sln") < p_sln
     nsln = sln & (streams.uniform("nsln") < p_nsln)
     clinic = _clinic(streams, latents, scenario.loading_scale)
@@ -128,6 +131,7 @@ def draw_cohort(centre: Centre, patients: int, seed: int, scenario: Scenario = S
             clinic,
             axilla,
             scenario.survival.observe(hazard, streams.uniform),
+            nodes,
         ],
         axis=1,
     )
@@ -162,12 +166,26 @@ def draw_second_lesions(
     return latents[list(LATENTS)].assign(size_mm=size).set_index(patients.index)
 
 
+def _nodes(streams: Streams, scenario: Scenario, aggressiveness: Values) -> pd.DataFrame:
+    """A lymph node's latents and who has images of it; without a column where the scenario images none."""
+    if not scenario.nodes.imaged:
+        return pd.DataFrame(index=range(streams.patients))
+    latents = _latents(streams, scenario.loading_scale, {}, aggressiveness, NODE_LATENTS)[list(NODE_LATENTS)]
+    imaged = streams.uniform("node image") < scenario.nodes.imaged_rate
+    twice = imaged & (streams.uniform("second node view") < scenario.nodes.second_view_rate)
+    return latents.assign(has_node_image=imaged, has_second_node_view=twice)
+
+
 def _latents(
-    streams: Streams, loading_scale: float, case_mix: Mapping[str, float], aggressiveness: Values | None = None
+    streams: Streams,
+    loading_scale: float,
+    case_mix: Mapping[str, float],
+    aggressiveness: Values | None = None,
+    names: Mapping[str, Latent] = LATENTS,
 ) -> pd.DataFrame:
     factor = streams.normal("aggressiveness") if aggressiveness is None else aggressiveness
     table = {"aggressiveness": factor}
-    for name, latent in LATENTS.items():
+    for name, latent in names.items():
         loading = loading_scale * latent.loading
         own = streams.normal(name)
         table[name] = latent.value(loading * factor + math.sqrt(1 - loading**2) * own + case_mix.get(name, 0.0))

@@ -34,7 +34,7 @@ from usdlr.core.provenance import Provenance
 from usdlr.core.tables import provenance_path
 from usdlr.core.types import Site
 from usdlr.simulate.centres import Centre, find_centres
-from usdlr.simulate.latents import LATENTS
+from usdlr.simulate.latents import LATENTS, NODE_LATENTS
 from usdlr.simulate.plan import ExportFormat, ImageSet, plan_cohort
 from usdlr.simulate.render import Rendered, render
 from usdlr.simulate.scenario import SCENARIOS, Scenario
@@ -113,6 +113,11 @@ TRUTH_COLUMNS = (
 )
 
 
+def truth_columns(scenario: Scenario) -> list[str]:
+    """Columns of ``truth.parquet``: a lymph node's latents come last, where the scenario images nodes."""
+    return [*TRUTH_COLUMNS, *(NODE_LATENTS if scenario.nodes.imaged else ())]
+
+
 def simulate(
     out: Path,
     *,
@@ -189,7 +194,7 @@ def simulate(
     manifest = manifest_table(plan.patients, plan.image_sets, rendered)
     write_text(out / MANIFEST_FILE, manifest.to_csv(index=False, lineterminator="\n"))
     config = {**cohort, "centres": [asdict(centre) for centre in chosen]}
-    _write_truth(out / TRUTH_FILE, plan.patients[list(TRUTH_COLUMNS)], config)
+    _write_truth(out / TRUTH_FILE, plan.patients[truth_columns(scenario)], config)
     _write_truth(out / TRUTH_IMAGES_FILE, truth_of_images(plan.image_sets, rendered), config)
     truth = {name: file_hash(out / name) for name in (TRUTH_FILE, TRUTH_IMAGES_FILE)}
     write_json(out / COHORT_FILE, {**cohort, "truth": truth})
@@ -210,9 +215,12 @@ def manifest_table(
     """``manifest.csv`` in the documented format, one row per image set, every cell a string.
 
     ``tumour_size_mm`` is what the first reader measured: the longest diameter over all views and lesions of the axilla.
+    A row that shows a lymph node states none.
     """
     sizes: dict[str, float] = {}
     for item, result in zip(image_sets, rendered, strict=True):
+        if item.site is not Site.TUMOUR:
+            continue
         sizes[item.patient_id] = max(sizes.get(item.patient_id, 0.0), result.size_mm)
     known = patients.set_index("patient_id")[list(PATIENT_COLUMNS)]
     clinic = {name: dict(zip(known.index, map(_cell, known[name]), strict=True)) for name in PATIENT_COLUMNS}
@@ -223,13 +231,13 @@ def manifest_table(
             # Whoever reads the manifest puts the centre in front again.
             "patient_id": item.patient_id.removeprefix(f"{item.centre.centre_id}-"),
             "side": item.side,
-            "site": str(Site.TUMOUR),
+            "site": str(item.site),
             "lesion_id": item.lesion_id,
             "image_id": item.image_id,
             "vendor": item.centre.vendor,
             "device": item.centre.device,
             "view": item.view,
-            "tumour_size_mm": f"{sizes[item.patient_id]:.2f}",
+            "tumour_size_mm": f"{sizes[item.patient_id]:.2f}" if item.site is Site.TUMOUR else "",
             **{name: clinic[name][item.patient_id] for name in PATIENT_COLUMNS},
             **result.cells,
         }
@@ -240,7 +248,12 @@ def manifest_table(
 
 
 def truth_of_images(image_sets: Sequence[ImageSet], rendered: Sequence[Rendered]) -> pd.DataFrame:
-    """One row per image set: whose it is, the lesion's true latents, and ``measured.*`` as its images show them."""
+    """One row per image set: whose it is, the lesion's true latents, and ``measured.*`` as its images show them.
+
+    Where lymph nodes are imaged, ``site`` and the nodes' latents come last: null for a lesion, as a lesion's are for
+    a node.
+    """
+    nodes = any(item.site is not Site.TUMOUR for item in image_sets)
     return pd.DataFrame(
         [
             {
@@ -251,7 +264,8 @@ def truth_of_images(image_sets: Sequence[ImageSet], rendered: Sequence[Rendered]
                 "view": item.view,
                 "source_id": item.source_id,
                 **item.latents,
-                **{MEASURED_PREFIX + name: result.measured[name] for name in LATENTS},
+                **{MEASURED_PREFIX + name: value for name, value in result.measured.items()},
+                **({"site": str(item.site)} if nodes else {}),
             }
             for item, result in zip(image_sets, rendered, strict=True)
         ]

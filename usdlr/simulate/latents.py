@@ -12,6 +12,8 @@ References
    https://doi.org/10.7150/ijms.64243
 .. [4] Posterior features, margins and echogenicity of 101 invasive ductal carcinomas. Aho et al., J Clin Ultrasound 41
    (2013), https://doi.org/10.1002/jcu.21990
+.. [5] Axillary nodes of 316 cancers: a thicker cortex and a lost hilum go with metastasis. Kim et al., Br J Radiol 91
+   (2018), https://doi.org/10.1259/bjr.20180507
 """
 
 from __future__ import annotations
@@ -97,3 +99,28 @@ LATENTS: dict[str, Latent] = {
         Latent("calcifications_per_cm2", "bright specks per square centimetre of lesion", -2.0, 6.0, 0.0, 25.0, 0.25),
     )
 }
+
+# Of the axilla's most conspicuous lymph node. How thick its cortex is decides how much of the hilum is left: see
+# :func:`usdlr.simulate.node_tissue.node_shape`.
+NODE_LATENTS: dict[str, Latent] = {
+    latent.name: latent
+    for latent in (
+        Latent(
+            "node_cortex_mm",
+            "thickness of the node's cortex",
+            2.2,
+            0.45,
+            0.8,
+            9.0,
+            0.35,
+            log=True,
+            source="the sign: https://doi.org/10.1259/bjr.20180507; its size: assumption",
+        ),
+        Latent(
+            "node_length_mm", "longest diameter of the node with a thin cortex", 14.0, 0.22, 7.0, 28.0, 0.10, log=True
+        ),
+    )
+}
+
+# What a scenario may name.
+EVERY_LATENT: dict[str, Latent] = LATENTS | NODE_LATENTS

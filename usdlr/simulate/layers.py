@@ -151,6 +151,7 @@ class Layers:
         *,
         lesion_bottom_mm: float,
         bulge_mm: Map | float = 0.0,
+        body: Anatomy | None = None,
     ) -> Layers:
         """The background of one patient.
 
@@ -166,8 +167,10 @@ class Layers:
             The muscle lies deeper.
         bulge_mm : ndarray, shape (rows, cols), or float
             By how much the lesion pushes the strata away from itself.
+        body : Anatomy, optional
+            By default, one is drawn.
         """
-        body = Anatomy.draw(rng, lesion_bottom_mm)
+        body = Anatomy.draw(rng, lesion_bottom_mm) if body is None else body
         depth = np.arange(shape[0], dtype=np.float32)[:, None] * np.float32(spacing.row_mm)
         lateral = (np.arange(shape[1], dtype=np.float32) - shape[1] / 2) * np.float32(spacing.col_mm)
         # The strata lie flat under the transducer and undulate the more the deeper they are.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,15 +11,18 @@ import numpy as np
 import pandas as pd
 
 from usdlr.core.hashing import derive_seed
-from usdlr.core.types import ElastographyKind
+from usdlr.core.types import ElastographyKind, Site
 from usdlr.core.units import Spacing
 from usdlr.simulate.centres import Centre
 from usdlr.simulate.cohort import draw_cohort, draw_second_lesions
-from usdlr.simulate.latents import LATENTS
+from usdlr.simulate.latents import LATENTS, NODE_LATENTS
+from usdlr.simulate.node_tissue import node_shape
 from usdlr.simulate.scenario import Scenario
 
 OTHER_VIEW = {"radial": "antiradial", "antiradial": "radial"}
 LETTERS = "abcd"
+NODE_VIEWS = {"e": "longitudinal", "f": "oblique"}
+NODE = "node1"  # lesion_id of the lymph node
 # Where a quadrant lies on the clock as one looks at the breast; the nipple has no hour.
 CLOCK_HOURS = {
     "left": {"upper outer": 2, "upper inner": 10, "lower outer": 4, "lower inner": 8},
@@ -51,7 +54,7 @@ class ImageSet:
     image_id : str
         The image set's own id, stem of its files.
     lesion_id : str
-        ``1`` is the largest lesion of the axilla.
+        ``1`` is the largest lesion of the axilla, ``node1`` its lymph node.
     side, view : str
         What the screen says.
     clock_hour : int or None
@@ -63,7 +66,9 @@ class ImageSet:
     second_reader : bool
         Whether the second reader contours the lesion too.
     latents : mapping of str to float
-        The lesion's latents in physical units.
+        The lesion's or node's latents in physical units.
+    site : Site
+        What the images show.
     """
 
     out: Path
@@ -79,16 +84,22 @@ class ImageSet:
     elasto_kind: ElastographyKind | None
     second_reader: bool
     latents: dict[str, float] = field(hash=False)
+    site: Site = Site.TUMOUR
+
+    @property
+    def size_mm(self) -> float:
+        """Longest diameter of what is imaged, the lesion or the node."""
+        return self.latents["size_mm"] if self.site is Site.TUMOUR else node_shape(self.latents).length_mm
 
     @property
     def spacing(self) -> Spacing:
         """Millimetres per pixel at the depth setting that fits the lesion."""
-        return self.centre.spacing_for(self.latents["size_mm"])
+        return self.centre.spacing_for(self.size_mm)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, cols) of the image: how deep the operator looks differs from image to image."""
-        return self.centre.shape_for(self.latents["size_mm"], float(self.random("depth").uniform()))
+        return self.centre.shape_for(self.size_mm, float(self.random("depth").uniform()))
 
     @property
     def source_id(self) -> str:
@@ -190,4 +201,15 @@ def plan_cohort(
                         latents=latents,
                     )
                 )
+            if scenario.nodes.imaged:
+                image_sets += _node_images(image_sets[-1], table.iloc[row])
     return Plan(pd.concat(tables, ignore_index=True), tuple(image_sets))
+
+
+def _node_images(beside: ImageSet, patient: pd.Series) -> list[ImageSet]:
+    """The image sets of a patient's lymph node: made in the examination that ``beside`` is of, in their own planes."""
+    count = int(patient["has_node_image"]) + int(patient["has_second_node_view"])
+    latents = {name: float(patient[name]) for name in NODE_LATENTS}
+    node = replace(beside, lesion_id=NODE, clock_hour=None, latents=latents, site=Site.AXILLA)
+    stem = beside.patient_id
+    return [replace(node, image_id=f"{stem}-{key}", view=view) for key, view in [*NODE_VIEWS.items()][:count]]

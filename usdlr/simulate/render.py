@@ -10,7 +10,7 @@ import numpy as np
 from usdlr.core.errors import DataError
 from usdlr.core.files import read_json, write_json
 from usdlr.core.hashing import file_hash
-from usdlr.core.types import ElastographyKind, Side
+from usdlr.core.types import ElastographyKind, Side, Site
 from usdlr.imaging.mask import LesionMask, measure
 from usdlr.imaging.store import STIFFNESS_NO_VALUE, STIFFNESS_STEP, mask_to_png, stiffness_to_png, write_png
 from usdlr.simulate.acquired import Acquired
@@ -18,6 +18,8 @@ from usdlr.simulate.bmode import acquire_bmode
 from usdlr.simulate.dicom import export_dicom
 from usdlr.simulate.elastogram import acquire_elastography, acquire_strain
 from usdlr.simulate.measure import measure_latents
+from usdlr.simulate.node_measure import measure_node
+from usdlr.simulate.node_tissue import build_node_phantom
 from usdlr.simulate.plan import ExportFormat, ImageSet
 from usdlr.simulate.reader import draw_contour
 from usdlr.simulate.tissue import build_phantom
@@ -37,7 +39,8 @@ class Rendered:
     size_mm : float
         Longest diameter of the first reader's contour.
     measured : dict of str to float
-        Each latent as it can be measured on the rendered images with the true mask; NaN where it cannot.
+        Each latent of what is imaged, as it can be measured on the rendered images with the true mask; NaN where it
+        cannot.
     hashes : dict of str to str
         SHA-256 of every file, by its path relative to the cohort's folder.
     """
@@ -51,7 +54,8 @@ class Rendered:
 def acquire(item: ImageSet) -> Acquired:
     """The pictures of one image set, before they are exported."""
     centre = item.centre
-    phantom = build_phantom(item.latents, item.shape, item.spacing, item.random("tissue"))
+    build = build_phantom if item.site is Site.TUMOUR else build_node_phantom
+    phantom = build(item.latents, item.shape, item.spacing, item.random("tissue"))
     elastogram = None
     if item.elasto_kind is ElastographyKind.SWE:
         elastogram = acquire_elastography(phantom, centre, item.random("swe"))
@@ -94,12 +98,16 @@ def render(item: ImageSet) -> Rendered:
     if stiffness is not None and item.format is ExportFormat.DICOM:
         # Beyond the end of the colour bar nobody can tell how stiff it is.
         stiffness = np.where(stiffness > item.centre.elastography.bar_kpa, np.float32(np.nan), stiffness)
+    if item.site is Site.TUMOUR:
+        measured = measure_latents(acquired.bmode, stiffness, acquired.lesion, item.spacing, item.centre)
+    else:
+        measured = measure_node(acquired.bmode, acquired.lesion, item.spacing, item.centre)
     contour = LesionMask(acquired.contours[item.centre.readers[0].name], item.spacing)
     files = [cells[name] for name in FILE_COLUMNS if name in cells]
     rendered = Rendered(
         cells=cells,
         size_mm=measure(contour).longest_diameter_mm,
-        measured=measure_latents(acquired.bmode, stiffness, acquired.lesion, item.spacing, item.centre),
+        measured=measured,
         hashes={name: file_hash(item.out / name) for name in dict.fromkeys(files)},
     )
     write_json(item.record_path, asdict(rendered))

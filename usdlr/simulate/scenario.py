@@ -1,9 +1,9 @@
 """A scenario: from the latents of a tumour to the true probabilities of nodal disease, with all its coefficients.
 
 The log-odds of a positive sentinel node, and of a positive non-sentinel node given a positive sentinel node, are
-linear in the standardised latents of the largest lesion and in products of two of them. What the images and the
-pre-operative variables show depends on the latents alone, never on the nodes, so that the true probabilities are the
-ceiling of every predictor.
+linear in the standardised latents of the largest lesion, in those of a lymph node where a scenario images nodes, and in
+products of two of them. What the images and the pre-operative variables show depends on the latents alone, never on the
+nodes, so that the true probabilities are the ceiling of every predictor.
 
 References
 ----------
@@ -26,7 +26,8 @@ from scipy.special import expit
 from usdlr.core.errors import ConfigError
 from usdlr.simulate.axilla import AxillaModel
 from usdlr.simulate.checks import LARGEST, require_numbers
-from usdlr.simulate.latents import LATENTS, Values
+from usdlr.simulate.latents import EVERY_LATENT, NODE_LATENTS, Values
+from usdlr.simulate.nodes import NodeModel
 from usdlr.simulate.survival import SurvivalModel
 
 TIMES = "*"
@@ -66,10 +67,10 @@ class Logit:
             require_numbers(f"coefficient {name}", value, largest=LARGEST)
         for term in self.terms:
             factors = str(term).split(TIMES)
-            unknown = [name for name in factors if name not in LATENTS]
+            unknown = [name for name in factors if name not in EVERY_LATENT]
             if unknown or len(factors) > 2:
                 raise ConfigError(
-                    f"found the term {term!r}, expected a latent or the product of two, of: {', '.join(LATENTS)}"
+                    f"found the term {term!r}, expected a latent or the product of two, of: {', '.join(EVERY_LATENT)}"
                 )
 
     @property
@@ -85,7 +86,7 @@ class Logit:
         latents : DataFrame
             At least the columns of :attr:`latents`, in physical units.
         """
-        scores = {name: LATENTS[name].standardised(latents[name].to_numpy(dtype=float)) for name in self.latents}
+        scores = {name: EVERY_LATENT[name].standardised(latents[name].to_numpy(dtype=float)) for name in self.latents}
         return pd.DataFrame(
             {term: np.prod([scores[name] for name in term.split(TIMES)], axis=0) for term in self.terms},
             index=latents.index,
@@ -96,7 +97,7 @@ class Logit:
 
         Examples
         --------
-        >>> middle = pd.DataFrame({name: [latent.middle] for name, latent in LATENTS.items()})
+        >>> middle = pd.DataFrame({name: [latent.middle] for name, latent in EVERY_LATENT.items()})
         >>> Logit(0.0, {"rim_kpa": 2.0}).probability(middle).tolist()
         [0.5]
         """
@@ -129,11 +130,13 @@ class Scenario:
         What surgery and the pathologist find, and who is dissected.
     survival : SurvivalModel
         Disease-free survival.
+    nodes : NodeModel
+        Who has an image of a lymph node; nobody by default.
 
     Raises
     ------
     ConfigError
-        If a factor is outside its range.
+        If a factor is outside its range, or the log-odds depend on nodes that nobody images.
     """
 
     name: str
@@ -144,6 +147,7 @@ class Scenario:
     centre_effect: float = 1.0
     axilla: AxillaModel = field(default_factory=AxillaModel)
     survival: SurvivalModel = field(default_factory=SurvivalModel)
+    nodes: NodeModel = field(default_factory=NodeModel)
 
     def __post_init__(self) -> None:
         for name, words in (("name", self.name), ("meaning", self.meaning)):
@@ -156,6 +160,12 @@ class Scenario:
             require_numbers(name, value)
             if not 0 <= value <= high:
                 raise ConfigError(f"found {name} = {value}, expected a number from 0 to {high:g}")
+        unseen = [name for name in (*self.sln.latents, *self.nsln.latents) if name in NODE_LATENTS]
+        if unseen and not self.nodes.imaged:
+            raise ConfigError(
+                f"found a term of {unseen[0]} with nodes.imaged_rate = 0, expected nodes that are imaged; set "
+                "nodes.imaged_rate, e.g. 0.9, or leave the term out"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as a scenario file states it."""

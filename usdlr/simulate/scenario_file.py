@@ -11,11 +11,18 @@ import yaml
 
 from usdlr.core.errors import ConfigError
 from usdlr.simulate.axilla import AxillaModel
+from usdlr.simulate.nodes import NodeModel
 from usdlr.simulate.scenario import SCENARIOS, Logit, Scenario
 from usdlr.simulate.survival import SurvivalModel
 
 BASE = "base"
-_PARTS: dict[str, Any] = {"sln": Logit, "nsln": Logit, "axilla": AxillaModel, "survival": SurvivalModel}
+_PARTS: dict[str, Any] = {
+    "sln": Logit,
+    "nsln": Logit,
+    "axilla": AxillaModel,
+    "survival": SurvivalModel,
+    "nodes": NodeModel,
+}
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -91,14 +91,14 @@ def build_phantom(
     rng : Generator
         Source of everything the latents leave open; another one gives another view of the same lesion.
     """
-    outline = _placed(
+    outline = placed(
         star_outline(rng, latents["size_mm"], latents["aspect_ratio"], latents["spiculation"]),
         (shape[0] * spacing.row_mm, shape[1] * spacing.col_mm),
         rng,
     )
     distance = signed_distance(fill_outline(outline, shape, spacing), spacing)
     layers = Layers.draw(
-        rng, shape, spacing, lesion_bottom_mm=outline[:, 0].max(), bulge_mm=_bulge(outline, distance, spacing)
+        rng, shape, spacing, lesion_bottom_mm=outline[:, 0].max(), bulge_mm=bulge(outline, distance, spacing)
     )
     echo, specular = layers.echo_and_reflectors(rng)
     stiffness = layers.stiffness_kpa(rng)
@@ -119,7 +119,7 @@ def build_phantom(
         spacing=spacing,
         echo_db=echo,
         specular=specular,
-        shadow_db=_shadow(latents, distance, spacing),
+        shadow_db=shadow_behind(latents, distance, spacing),
         stiffness_kpa=stiffness,
         outline_mm=outline,
         distance_mm=distance,
@@ -188,7 +188,7 @@ def _add_stiffness(
     stiffness += lesion * inside
 
 
-def _shadow(latents: Mapping[str, float], distance: Map, spacing: Spacing) -> Map:
+def shadow_behind(latents: Mapping[str, float], distance: Map, spacing: Spacing) -> Map:
     """Gain or loss behind the lesion, with edges that are soft across."""
     shadow = np.cumsum(distance < 0, axis=0, dtype=np.float32)
     shadow *= np.float32(latents["posterior_db_per_cm"] * spacing.row_mm / MM_PER_CM)
@@ -224,7 +224,7 @@ def _box_around(outline: Points, shape: tuple[int, int], spacing: Spacing) -> tu
     return rows, cols
 
 
-def _placed(outline: Points, image_mm: tuple[float, float], rng: np.random.Generator) -> Points:
+def placed(outline: Points, image_mm: tuple[float, float], rng: np.random.Generator) -> Points:
     """The outline moved to where the operator would show it: below the skin, not too deep, near the middle."""
     top, bottom = outline[:, 0].min(), outline[:, 0].max()
     highest, lowest = 3.5 - top, max(image_mm[0] - 6.0 - bottom, 3.5 - top)
@@ -234,7 +234,7 @@ def _placed(outline: Points, image_mm: tuple[float, float], rng: np.random.Gener
     return np.asarray(outline + np.array((depth, lateral)))
 
 
-def _bulge(outline: Points, distance: Map, spacing: Spacing) -> Map:
+def bulge(outline: Points, distance: Map, spacing: Spacing) -> Map:
     """By how many mm the strata give way to the lesion: upwards above it, downwards below it."""
     top, bottom = np.float32(outline[:, 0].min()), np.float32(outline[:, 0].max())
     depth = np.arange(distance.shape[0], dtype=np.float32)[:, None] * np.float32(spacing.row_mm)
