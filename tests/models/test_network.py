@@ -233,6 +233,31 @@ def test_without_images_the_table_decides_alone() -> None:
     assert torch.equal(built(*other).logits, output.logits)
 
 
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("fusion", [name for name in FUSIONS if name != "film"])
+def test_images_alone(fusion: str, head: str) -> None:
+    """No table, no score; an axilla without an image block gets the base, and teaches it without a trace elsewhere."""
+    built = network(tabular="none", score=False, fusion=fusion, head=head, modalities=["bmode"], dropout=0.0).train()
+    assert built.blocks == ("bmode.intratumoral", "bmode.peritumoral")
+    given = inputs(built, [2, 1, 3, 1])._replace(table=torch.zeros(7, 0))
+    assert given.scores.shape == (7, 0, built.head.width)
+    given.present[2:] = False
+    output = built(*given)
+    logits = output.logits
+    assert torch.equal(logits[1:], logits[1:2].expand(3, -1))
+    assert (logits[0] - logits[1]).abs().max() > 1e-3
+    for target in range(built.head.targets):
+        shares, rest = built.shares(output, target)
+        torch.testing.assert_close(rest[1:], built.head.stage_logits(logits)[1:, target])
+        assert (shares[1:] == 0).all()
+    nobody = given._replace(present=torch.zeros_like(given.present))
+    built(*nobody).logits.sum().backward()  # a batch that shows nothing
+    for name, parameter in built.named_parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
+        if name.startswith("encoders."):
+            assert parameter.grad is None or not parameter.grad.any(), name
+
+
 def silenced(scored: Sequence[str] | None = None, **change: Any) -> FusionNetwork:
     """Scores alone: the fusion says zero."""
     built = network(scored, **change)

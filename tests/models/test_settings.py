@@ -35,7 +35,9 @@ COLUMNS = [
         ({"auxiliary": ["stiffness"], "modalities": ["elasto"]}, "expected bmode among model.modalities"),
         ({"stem": "gray"}, "model.stem = 'gray', expected one of grey, rgb, frames"),
         ({"share": "some"}, "model.share = 'some', expected one of none, rois, modalities, all"),
-        ({"tabular": "both"}, "model.tabular = 'both', expected one of joint, split"),
+        ({"tabular": "both"}, "model.tabular = 'both', expected one of joint, split, clinical, none"),
+        ({"tabular": "none"}, "model.score = true with model.tabular = none, expected false"),
+        ({"tabular": "none", "score": False, "fusion": "film"}, "by which film scales and shifts the images"),
         ({"dropout": 1.0}, r"model.dropout = 1.0, expected a share"),
         ({"dropout": float("nan")}, r"model.dropout = nan, expected a share"),
         ({"block_dropout": -0.1}, r"model.block_dropout = -0.1"),
@@ -79,6 +81,21 @@ def test_split_columns_are_a_block_per_map_and_clinical_variables_come_last() ->
         ("radiomics.bmode.intratumoral", [3, 5]),
         ("clinical", [2, 4]),
     ]
+
+
+def test_a_network_may_read_clinical_columns_alone_or_none() -> None:
+    assert NetworkSettings(tabular="clinical").table_blocks(COLUMNS) == {"clinical": [2, 4]}
+    images = NetworkSettings(tabular="none", score=False)
+    assert images.table_blocks(COLUMNS) == {}
+    assert images.table_columns(COLUMNS) == []
+    assert NetworkSettings(tabular="clinical").table_columns(COLUMNS) == [
+        "clinical.age_years",
+        "clinical.tumour_size_mm",
+    ]
+    read = [
+        NetworkSettings(tabular=word, score=False).reads_radiomics for word in ("joint", "split", "clinical", "none")
+    ]
+    assert read == [True, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from usdlr.core.errors import ConfigError
-from usdlr.core.regions import split_block
+from usdlr.core.regions import block_site, site_block, split_block
 from usdlr.models.backbones import backbone_width, build_backbone, feature_maps, require_backbone
 from usdlr.models.layers import freeze
 from usdlr.models.settings import NetworkSettings
@@ -26,7 +26,8 @@ def sharing_groups(blocks: Iterable[str], share: str) -> dict[str, tuple[str, ..
     blocks : iterable of str
         Image blocks, ``{modality}.{region}``.
     share : str
-        ``none``, ``rois`` (one backbone per modality), ``modalities`` (one per region) or ``all``.
+        ``none``, ``rois`` (one backbone per modality), ``modalities`` (one per region) or ``all``; the first three
+        tell lymph nodes from tumours.
 
     Examples
     --------
@@ -35,8 +36,9 @@ def sharing_groups(blocks: Iterable[str], share: str) -> dict[str, tuple[str, ..
     """
     groups: dict[str, tuple[str, ...]] = {}
     for block in blocks:
-        modality, region = split_block(block)
-        name = {"none": block, "rois": modality, "modalities": region, "all": "all"}[share]
+        (modality, region), site = split_block(block), block_site(block)
+        own = {"none": block, "rois": site_block(modality, site), "modalities": site_block(region, site)}
+        name = (own | {"all": "all"})[share]
         groups[name] = (*groups.get(name, ()), block)
     return groups
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from usdlr.core.modalities import BMODE
 from usdlr.core.named_parts import build_part
+from usdlr.core.regions import block_site
+from usdlr.core.types import Site
 from usdlr.models.auxiliary import AuxiliaryHeads
 from usdlr.models.encoders import ImageEncoders
 from usdlr.models.fusion import FUSIONS, Fusion
@@ -95,7 +97,9 @@ class FusionNetwork(nn.Module):
         # Scores of several blocks speak of the same patient: at first each counts for its share.
         self.score_scale = nn.Parameter(torch.full((len(self.scored), self.head.width), 1.0 / max(len(self.scored), 1)))
         # Positions are plain lists: averaging the weights would average whole numbers in buffers too, and round them.
-        self.bmode_blocks = [place for place, block in enumerate(self.blocks) if block.split(".")[0] == BMODE]
+        # What they learn of the tumour is not to be seen on a lymph node.
+        tumour = [block for block in settings.image_blocks if block_site(block) is Site.TUMOUR]
+        self.bmode_blocks = [place for place, block in enumerate(tumour) if block.split(".")[0] == BMODE]
         self.auxiliary = AuxiliaryHeads(dim, len(self.bmode_blocks), settings.auxiliary)
 
     def forward(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from usdlr.core.errors import ConfigError
 from usdlr.core.files import write_bytes
-from usdlr.core.regions import split_block
+from usdlr.core.regions import block_site, site_block, split_block
 
 UNREADABLE = (RuntimeError, OSError, ValueError, KeyError, EOFError, SafetensorError, UnpicklingError)
 # A fitted network's image branches, as `ImageEncoders` names them.
@@ -161,10 +161,15 @@ def first_line(error: BaseException) -> str:
 
 
 def _branch(branches: Iterable[str], blocks: Sequence[str], path: Path) -> str:
-    """The branch of a fitted stage that serves a block: its own, its modality's, its region's, or the only one."""
+    """The branch of a fitted stage that serves a block: its own, its modality's, its region's, or the only one.
+
+    A lymph node's branch may start from the tumour's where the stage has none of nodes.
+    """
     names = sorted(branches)
     for block in blocks:
-        for candidate in (block, *split_block(block), "all"):
+        modality, region = split_block(block)
+        own = [site_block(name, block_site(block)) for name in (modality, region)]
+        for candidate in (block, *own, f"{modality}.{region}", modality, region, "all"):
             if branch_name(candidate) in names:
                 return branch_name(candidate)
     raise ConfigError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from usdlr.core.errors import ConfigError
+from usdlr.models.backbones import feature_maps
 
 
 class PretextBatch(TypedDict):
@@ -114,28 +115,21 @@ def _in_eval(backbone: nn.Module, function: Any, size_px: int) -> Tensor:
     return answer
 
 
-def feature_map(backbone: Any, image: Tensor) -> Tensor:
-    """The last feature map of any timm model, as (batch, channels, rows, cols).
+def feature_map(backbone: nn.Module, image: Tensor) -> Tensor:
+    """A backbone's last feature map, (batch, channels, rows, cols).
 
-    Transformers give tokens, (batch, tokens, channels), of which class and register tokens are left out; hierarchical
-    ones may put the channels last.
+    Raises
+    ------
+    ConfigError
+        If the backbone's features have no known place in the image.
     """
-    found: Tensor = backbone.forward_features(image)
-    if found.ndim == 3:
-        found = found[:, int(getattr(backbone, "num_prefix_tokens", 0)) :]
-        rows, cols = _token_grid(backbone, found.shape[1])
-        return found.transpose(1, 2).reshape(len(found), -1, rows, cols)
-    if str(getattr(backbone, "output_fmt", "NCHW")) == "NHWC":
-        return found.permute(0, 3, 1, 2)
+    found = feature_maps(backbone, image)
+    if found is None:
+        raise ConfigError(
+            f"found the backbone {type(backbone).__name__}, whose last features have no known place in the image, "
+            "expected a map of it to paint from; use another backbone or the method contrastive"
+        )
     return found
-
-
-def _token_grid(backbone: Any, tokens: int) -> tuple[int, int]:
-    grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
-    if grid is not None and grid[0] * grid[1] == tokens:
-        return int(grid[0]), int(grid[1])
-    side = round(tokens**0.5)
-    return side, tokens // side
 
 
 def weight(what: str, value: Any) -> float:
