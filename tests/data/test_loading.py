@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from usdlr.data.batch import Batch, InputForm, collate
 from usdlr.data.datamodule import FoldDataModule
 from usdlr.data.dataset import AxillaData, AxillaDataset, Axillae, EpochSampler, table_present
 from usdlr.data.samples import Sample, SampleStore
+from usdlr.imaging.regions import distance_map
 from usdlr.models.network import FusionNetwork
 
 SIDE = 32
@@ -365,3 +367,23 @@ def test_training_order_is_that_of_the_sampler_and_leaves_the_global_random_stat
     assert isinstance(loader.sampler, EpochSampler)
     loader.sampler.set_epoch(1)
     assert torch.cat([batch["row"] for batch in loader]).tolist() != rows.tolist()
+
+
+def test_the_distance_is_measured_once_per_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = ("bmode.intratumoral", "bmode.peritumoral", "elasto.intratumoral", "elasto.peritumoral")
+    crowded = bright_axillae(1, 0, images=(3,))
+    samples = tuple(random_sample(seed) for seed in range(3))
+    data = replace(crowded, store=SampleStore(crowded.store.image_id, samples))
+    form = InputForm(blocks, "grey", ("mask", "distance"))
+    alone = {block: np.stack([form.pixels(sample, block) for sample in samples]) for block in blocks}
+    calls: list[int] = []
+
+    def counted(lesion: Any, pixel_mm: float) -> Any:
+        calls.append(1)
+        return distance_map(lesion, pixel_mm)
+
+    monkeypatch.setattr("usdlr.data.batch.distance_map", counted)
+    found = AxillaDataset(data, form)[0]["images"]
+    assert len(calls) == 3
+    for block in blocks:
+        np.testing.assert_array_equal(found[block].numpy(), alone[block])

@@ -152,6 +152,46 @@ def test_saved_store_comes_back_exactly(tmp_path: Path) -> None:
         assert_same(one, other)
 
 
+def test_every_crop_is_cut_from_the_same_cases_and_comes_back(tmp_path: Path) -> None:
+    cases = cohort(tmp_path)
+    first, second = CropSettings(48), CropSettings(64, policy="fixed", side_mm=5.0)
+    store, failed = SampleStore.cut(cases, tmp_path, first, THREE, 3.0, jobs=2, further=[second])
+    assert list(failed) == ["i2"]
+    store.save(tmp_path / "crops.npz")
+    loaded = SampleStore.load(tmp_path / "crops.npz")
+    for place, crop in enumerate((first, second)):
+        alone, _ = SampleStore.cut(cases, tmp_path, crop, THREE, 3.0, jobs=1)
+        for samples in (store.crop(place).samples, loaded.crop(place).samples):
+            for one, other in zip(alone.samples, samples, strict=True):
+                assert_same(one, other)
+    # The lesions are 6 mm across: a square of 5 mm cuts them, and one that follows them does not.
+    assert store.crop(0).lost_fraction == (0.0, 0.0, 0.0)
+    assert min(store.crop(1).lost_fraction) > 0
+    assert loaded.lost_fraction == store.lost_fraction == store.crop(1).lost_fraction
+    store.crop(0).save(tmp_path / "one.npz")
+    SampleStore(store.image_id, store.samples).save(tmp_path / "plain.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "plain.npz").read_bytes()
+
+
+def test_a_case_that_fails_in_one_crop_is_in_none(tmp_path: Path) -> None:
+    cases = cohort(tmp_path)
+    cases.loc[1, ["row_mm", "col_mm"]] = 0.01  # a lesion of 0.6 mm, between the pixels of the wide crop
+    wide = CropSettings(32, policy="fixed", side_mm=48.0)
+    alone, _ = SampleStore.cut(cases, tmp_path, CropSettings(48), THREE, 3.0, jobs=1)
+    assert alone.image_id == ("i0", "i1", "i3")
+    store, failed = SampleStore.cut(cases, tmp_path, CropSettings(48), THREE, 3.0, jobs=1, further=[wide])
+    assert {name: str(error.code) for name, error in failed.items()} == {"i1": "roi_too_small", "i2": "image_missing"}
+    assert store.image_id == ("i0", "i3")
+    assert [len(samples) for samples in store.crops] == [2, 2]
+    none, _ = SampleStore.cut(cases.iloc[:0], tmp_path, CropSettings(48), THREE, 3.0, jobs=1, further=[wide])
+    assert none.crops == ((), ())
+
+
+def test_crops_of_unlike_cohorts_make_no_store() -> None:
+    with pytest.raises(ValueError, match="samples of 2 images"):
+        SampleStore(("a", "b"), (plain(1), plain(2)), ((plain(1),),))
+
+
 def plain(value: float, **rest: Any) -> Sample:
     """Two by two pixels of one value."""
     return Sample({"bmode": np.full((2, 2), value, np.float32)}, {}, np.eye(2, dtype=bool), 0.1, **rest)

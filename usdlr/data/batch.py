@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from usdlr.core.modalities import MODALITIES
-from usdlr.core.regions import split_block
+from usdlr.core.regions import block_site, split_block
 from usdlr.data.samples import Sample
 from usdlr.imaging.regions import distance_map
+from usdlr.models.settings import STEMS
 
 # The signed distance to the contour, in mm, that becomes 1; further out it stays there.
 DISTANCE_MM = 10.0
@@ -28,7 +29,7 @@ class Batch(TypedDict):
     images : dict of str to Tensor, (images, channels, size, size)
         By image block, zero outside the region and where there is no value.
     table : Tensor, (images, columns)
-        Standardised radiomics and clinical columns.
+        Standardised radiomics and clinical columns; none for a network of images alone.
     scores : Tensor, (images, scored blocks, width)
         Log-odds that a plain model gives by each scored radiomics or clinical block alone.
     present : bool Tensor, (images, blocks)
@@ -71,10 +72,22 @@ class InputForm:
     stem: str = "grey"
     channels: tuple[str, ...] = ()
 
-    def pixels(self, sample: Sample, block: str) -> npt.NDArray[np.float32]:
-        """One block's input, (channels, size, size): scaled to about -2..2 inside the region, 0 elsewhere."""
+    def of_sample(self, sample: Sample) -> list[npt.NDArray[np.float32]]:
+        """The further channels, each (size, size), which are the same for every block."""
+        return [sample.lesion.astype(np.float32) if one == "mask" else _distance(sample) for one in self.channels]
+
+    def pixels(
+        self, sample: Sample, block: str, further: Sequence[npt.NDArray[np.float32]] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """One block's input, (channels, size, size): scaled to about -2..2 inside the region, 0 elsewhere.
+
+        A block of another site than the sample's is 0 everywhere: it is absent. Where several blocks of a sample are
+        asked for, ``further`` is :meth:`of_sample` of it, so that it is made once.
+        """
         modality, name = split_block(block)
         region = sample.rois[name]
+        if block_site(block) is not sample.site:
+            return np.zeros((STEMS[self.stem] + len(self.channels), *region.shape), dtype=np.float32)
         if self.stem == "frames":
             middle = _scaled(sample, modality, modality, region)
             near = [f"{modality}@-1", f"{modality}@+1"]
@@ -82,9 +95,7 @@ class InputForm:
             layers = [sides[0], middle, sides[1]]
         else:
             layers = [_scaled(sample, modality, modality, region)] * (3 if self.stem == "rgb" else 1)
-        for channel in self.channels:
-            layers.append(sample.lesion.astype(np.float32) if channel == "mask" else _distance(sample))
-        return np.stack(layers)
+        return np.stack([*layers, *(self.of_sample(sample) if further is None else further)])
 
 
 def _scaled(sample: Sample, image: str, modality: str, region: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
@@ -113,9 +124,12 @@ def item(
     row: int,
 ) -> dict[str, Any]:
     """One axilla as tensors: its images' inputs, (images, ...), its labels, (targets,), and its position."""
+    further = [form.of_sample(sample) for sample in samples]
     return {
         "images": {
-            block: torch.from_numpy(np.stack([form.pixels(sample, block) for sample in samples]))
+            block: torch.from_numpy(
+                np.stack([form.pixels(sample, block, one) for sample, one in zip(samples, further, strict=True)])
+            )
             for block in form.blocks
         },
         "table": torch.from_numpy(table),

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.hashing import derive_seed
+from usdlr.core.types import Site
 from usdlr.data.batch import InputForm, item
 from usdlr.data.samples import Sample, SampleStore, blocks_present
 from usdlr.models.settings import CLINICAL_BLOCK, RADIOMICS
@@ -59,10 +60,12 @@ def table_present(design: npt.NDArray[np.floating[Any]], tables: Mapping[str, Se
     design : float array, (images, columns)
         The columns the network reads, before missing values are filled in.
     tables : mapping of str to sequence of int
-        Positions of each block's columns. The clinical block is always there, or the one block of all radiomics:
-        an axilla must have something, and their missing values are filled in.
+        Positions of each block's columns; none for a network of images alone. The clinical block is always there, or
+        the one block of all radiomics: an axilla must have something, and their missing values are filled in.
     """
     finite = np.isfinite(design)
+    if not tables:
+        return np.zeros((len(design), 0), dtype=bool)
     found = np.stack([finite[:, list(places)].any(axis=1) for places in tables.values()], axis=1)
     for place, name in enumerate(tables):
         if name in (RADIOMICS, CLINICAL_BLOCK):
@@ -125,6 +128,7 @@ class AxillaDataset(Dataset[dict[str, Any]]):
         Varies a sample by (sample, epoch, image id); ``None`` gives every sample as it is.
     most_images : int or None
         At most so many images of an axilla, drawn anew in every epoch by (seed, epoch, axilla); ``None`` gives all.
+        One of the tumour is always among them.
     seed : int
         Of that draw.
     """
@@ -169,7 +173,13 @@ class AxillaDataset(Dataset[dict[str, Any]]):
             return images
         name = self.data.store.image_id[int(images[0])]
         generator = np.random.default_rng(derive_seed(self.seed, "images", epoch, name))
-        return np.sort(generator.choice(images, self.most_images, replace=False))
+        chosen = generator.choice(images, self.most_images, replace=False)
+        samples = self.data.store.samples
+        if all(samples[place].site is not Site.TUMOUR for place in chosen):
+            # Radiomics and clinical variables come with the tumour: without any, nothing but nodes would be left.
+            of_tumour = [place for place in images if samples[place].site is Site.TUMOUR]
+            chosen[0] = generator.choice(of_tumour) if of_tumour else chosen[0]
+        return np.sort(chosen)
 
 
 class EpochSampler(Sampler[Index]):
