@@ -12,8 +12,10 @@ from tests.axillae import random_sample
 from usdlr.core.leak import Rows
 from usdlr.data.dataset import Axillae
 from usdlr.data.samples import SampleStore
+from usdlr.imaging.crop import CropSettings
 from usdlr.inference.scores import BlockScores
 from usdlr.inference.stage import StageModel, network_columns
+from usdlr.inference.variants import Variant, ensemble_of
 from usdlr.models.network import FusionNetwork
 from usdlr.models.settings import NetworkSettings
 from usdlr.radiomics.selection.selector import FeatureSelector
@@ -52,6 +54,11 @@ class Cohort:
     def without_map(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Axillae without elastography."""
         return np.equal(np.arange(len(self.axillae)) % 4, 3)
+
+
+def alone(settings: NetworkSettings, size_px: int) -> tuple[Variant, ...]:
+    """The ensemble of an experiment without variants."""
+    return ensemble_of(settings, CropSettings(size_px), {})
 
 
 def made_cohort(size: int = 8, seed: int = 0) -> Cohort:

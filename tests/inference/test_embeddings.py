@@ -47,7 +47,7 @@ def test_what_is_absent_is_null_and_the_ids_are_those_of_the_predictions() -> No
     np.testing.assert_array_equal(absent.all(axis=1), COHORT.without_map)
     np.testing.assert_array_equal(absent.any(axis=1), COHORT.without_map)
     assert table.drop(columns=list(absent)).notna().all(axis=None)
-    assert list(table.columns[2:]) == [name for block in BLOCKS for name in embedding_columns(block, DIM, 2)]
+    assert list(table.columns[2:]) == [name for block in BLOCKS for name in embedding_columns(block, 2 * DIM)]
 
 
 def test_an_axilla_pooled_by_the_mean_is_the_mean_of_its_images() -> None:

@@ -14,7 +14,7 @@ import pytest
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
-from tests.inference.made_stage import COLUMNS, DIM, IMAGE_BLOCKS, NETWORK, SIDE, made_cohort, made_model
+from tests.inference.made_stage import COLUMNS, DIM, IMAGE_BLOCKS, NETWORK, SIDE, alone, made_cohort, made_model
 from usdlr.baselines.nomogram import Nomogram
 from usdlr.baselines.signature import SCORE, Signature, SignatureNomogram
 from usdlr.core.errors import BundleError, ConfigError, DataError, LeakError
@@ -268,7 +268,7 @@ def test_wrong_readouts_are_refused(part: Any, message: str) -> None:
 
 def saved(folder: Path, model: StageModel) -> Path:
     weights = [network.state_dict() for network in model.networks]
-    save_stage(folder, weights, model.selector, model.scores, target=0, backbone=NETWORK.backbone)
+    save_stage(folder, weights, model.selector, model.scores, target=0, variants=alone(NETWORK, SIDE) * len(weights))
     return folder
 
 
@@ -276,7 +276,7 @@ def test_a_stage_with_a_signature_is_restored_and_predicts_by_it(tmp_path: Path)
     cohort = made_cohort(24)
     model = made_model(cohort)
     folder = saved(tmp_path, model)
-    plain = load_stage(folder, NETWORK, SIDE)
+    plain = load_stage(folder, alone(NETWORK, SIDE))
     design = by_axilla(cohort.design, cohort.axillae)
     readings = plain.read(cohort.cases, cohort.store, cohort.design, 5)
     label = (design[COLUMNS[2]] > design[COLUMNS[2]].median()).to_numpy(np.float64)
@@ -293,7 +293,7 @@ def test_a_stage_with_a_signature_is_restored_and_predicts_by_it(tmp_path: Path)
         outcome="positive",
     )
     save_readout(folder, readout)
-    signed = load_stage(folder, NETWORK, SIDE)
+    signed = load_stage(folder, alone(NETWORK, SIDE))
     assert folder / "signature.json" in stage_files(folder)
     assert signed.model_id != plain.model_id
     raw = signed.predict_axillae(cohort.cases, cohort.store, cohort.design, 5)
@@ -307,7 +307,7 @@ def test_a_stage_with_a_signature_is_restored_and_predicts_by_it(tmp_path: Path)
     assert hidden["contribution.elasto.intratumoral"].isna().all()
     (folder / "signature.json").write_text("{}")
     with pytest.raises(BundleError, match="damaged stage"):
-        load_stage(folder, NETWORK, SIDE)
+        load_stage(folder, alone(NETWORK, SIDE))
 
 
 def test_the_record_is_the_baselines_own() -> None:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load, save_file
 
 from tests.axillae import random_sample
+from tests.inference.made_stage import alone
 from usdlr.core.errors import BundleError, InputError
 from usdlr.core.leak import Rows
 from usdlr.data.dataset import Axillae
@@ -105,8 +106,8 @@ def fitted_network(seed: int, settings: NetworkSettings = SETTINGS) -> dict[str,
 def saved(folder: Path, *seeds: int, settings: NetworkSettings = SETTINGS, target: int = 0) -> StageModel:
     selector, scores = selector_and_scores(settings)
     networks = [fitted_network(seed, settings) for seed in seeds]
-    save_stage(folder, networks, selector, scores, target=target, backbone=settings.backbone)
-    return load_stage(folder, settings, SIDE)
+    save_stage(folder, networks, selector, scores, target=target, variants=alone(settings, SIDE) * len(networks))
+    return load_stage(folder, alone(settings, SIDE))
 
 
 def predict(model: StageModel, cases: pd.DataFrame = CASES, batch_size: int = 4, **rest: Any) -> pd.DataFrame:
@@ -127,7 +128,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> StageModel:
-    return load_stage(folder, SETTINGS, SIDE)
+    return load_stage(folder, alone(SETTINGS, SIDE))
 
 
 def test_a_prediction_has_one_row_per_axilla_whose_shares_add_up(model: StageModel) -> None:
@@ -164,7 +165,7 @@ def test_the_same_stage_is_written_as_the_same_bytes(tmp_path: Path) -> None:
     network = fitted_network(1)
     found = set()
     for place in range(8):
-        save_stage(tmp_path / str(place), [network], selector, scores, target=0, backbone=SETTINGS.backbone)
+        save_stage(tmp_path / str(place), [network], selector, scores, target=0, variants=alone(SETTINGS, SIDE))
         found.add(tuple(path.read_bytes() for path in stage_files(tmp_path / str(place))))
     assert len(found) == 1
 
@@ -362,7 +363,7 @@ def test_a_damaged_stage_is_refused(tmp_path: Path, name: str, damage: Callable[
     saved(tmp_path, 1, 2)
     damage(tmp_path / name)
     with pytest.raises(BundleError, match="damaged stage"):
-        load_stage(tmp_path, SETTINGS, SIDE)
+        load_stage(tmp_path, alone(SETTINGS, SIDE))
 
 
 @pytest.mark.parametrize(
@@ -372,23 +373,23 @@ def test_a_folder_without_a_readable_stage_is_refused(tmp_path: Path, damage: Ca
     saved(tmp_path, 1)
     damage(tmp_path / STAGE)
     with pytest.raises(InputError, match=STAGE):
-        load_stage(tmp_path, SETTINGS, SIDE)
+        load_stage(tmp_path, alone(SETTINGS, SIDE))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     saved(tmp_path, 1)
     with pytest.raises(BundleError, match=r"do not fit test_resnet.*use the bundle's own settings"):
-        load_stage(tmp_path, replace(SETTINGS, embedding_dim=4), SIDE)
+        load_stage(tmp_path, alone(replace(SETTINGS, embedding_dim=4), SIDE))
     save_file({"wrong": torch.zeros(3)}, tmp_path / weights_name(0))
     with pytest.raises(BundleError, match="do not fit"):
-        load_stage(tmp_path, SETTINGS, SIDE)
+        load_stage(tmp_path, alone(SETTINGS, SIDE))
 
 
 def test_scores_of_another_block_are_refused(tmp_path: Path) -> None:
     saved(tmp_path, 1)
     (tmp_path / SCORES).write_text("{}")
     with pytest.raises(BundleError, match="do not fit"):
-        load_stage(tmp_path, SETTINGS, SIDE)
+        load_stage(tmp_path, alone(SETTINGS, SIDE))
 
 
 def test_a_fitted_stage_asks_for_no_start(tmp_path: Path) -> None:
@@ -396,7 +397,7 @@ def test_a_fitted_stage_asks_for_no_start(tmp_path: Path) -> None:
     saved(tmp_path, 1)
     moved = replace(SETTINGS, weights_file=str(tmp_path / "nowhere.safetensors"))
     pd.testing.assert_frame_equal(
-        predict(load_stage(tmp_path, moved, SIDE)), predict(load_stage(tmp_path, SETTINGS, SIDE))
+        predict(load_stage(tmp_path, alone(moved, SIDE))), predict(load_stage(tmp_path, alone(SETTINGS, SIDE)))
     )
 
 

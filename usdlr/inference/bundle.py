@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,16 +14,19 @@ from usdlr.core.hashing import data_hash, file_hash
 from usdlr.core.provenance import code_state, package_versions
 from usdlr.core.regions import Region
 from usdlr.core.types import OnUncertified, Stage
+from usdlr.core.where import Condition, checked_conditions
 from usdlr.decision.calibration import Calibrator
 from usdlr.decision.contract import Contract
 from usdlr.decision.uncertainty import LogitInterval
 from usdlr.imaging.crop import CropSettings
 from usdlr.inference.stage import StageModel
 from usdlr.inference.stage_files import CALIBRATOR, INTERVAL, load_calibrator, load_interval, load_stage, stage_files
+from usdlr.inference.variants import Variant, distinct_crops
 from usdlr.models.settings import NetworkSettings
 from usdlr.radiomics.settings import RadiomicsSettings
 
-SCHEMA = 2
+# A version that knows no variants would apply one network's crop to all, and must not read a bundle that has them.
+SCHEMA, WITH_VARIANTS = 2, 3
 MANIFEST, CONTRACT, USED, FOLDS = "bundle.json", "contract.json", "used.json", "folds"
 
 
@@ -34,9 +37,9 @@ class Preparation:
     Parameters
     ----------
     network : NetworkSettings
-        Blocks and layers.
+        Blocks and layers; of an ensemble over variants, what they have in common is read from here.
     crop : CropSettings
-        Crop in mm and pixels.
+        Crop in mm and pixels; that of every network where there are no variants.
     radiomics : RadiomicsSettings
         What is measured; its margin is the ring's margin for the crops too.
     engine : str
@@ -49,6 +52,13 @@ class Preparation:
         Views of every sample over which a prediction is averaged; 1 is the sample as it is.
     relative_diameter : float or None
         Units across every lesion where lengths are relative to it; ``None``: millimetres.
+    variants : tuple of Variant
+        What the networks of a stage are made of and which crop they read, where they differ in more than their seed.
+    where : mapping of str to condition
+        Whom the model is for, as :mod:`usdlr.core.where` says; nobody else gets an answer.
+    measure : bool or None
+        Whether radiomics is measured even if no network reads it, so that an image which cannot be measured is left out
+        as it was in the run; ``None``: where a network reads it.
     """
 
     network: NetworkSettings
@@ -60,6 +70,24 @@ class Preparation:
     threads: int
     views: int = 1
     relative_diameter: float | None = None
+    variants: tuple[Variant, ...] = ()
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    measure: bool | None = None
+
+    @property
+    def measures(self) -> bool:
+        """Whether radiomics is measured."""
+        return self.network.reads_radiomics if self.measure is None else self.measure
+
+    @property
+    def ensemble(self) -> tuple[Variant, ...]:
+        """Every variant, at least one."""
+        return self.variants or (Variant("", self.network, self.crop),)
+
+    @property
+    def crops(self) -> tuple[CropSettings, ...]:
+        """The crops of every image, each cut once: those that the networks read."""
+        return distinct_crops(self.ensemble)
 
     @property
     def regions(self) -> list[Region]:
@@ -68,7 +96,13 @@ class Preparation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {
+        variants = [
+            {"name": variant.name, "network": variant.network.as_dict(), "crop": asdict(variant.crop)}
+            for variant in self.variants
+        ]
+        further: dict[str, Any] = {"variants": variants} if variants else {}
+        further |= {"where": dict(self.where)} if self.where else {}
+        return further | {
             "network": self.network.as_dict(),
             "crop": asdict(self.crop),
             "radiomics": self.radiomics.as_dict(),
@@ -78,6 +112,7 @@ class Preparation:
             "threads": self.threads,
             "views": self.views,
             "relative_diameter": self.relative_diameter,
+            "measure": self.measure,
         }
 
     @classmethod
@@ -94,6 +129,12 @@ class Preparation:
             views=int(state["views"]),
             # A bundle from before there was another scale is one in millimetres.
             relative_diameter=None if state.get("relative_diameter") is None else float(state["relative_diameter"]),
+            variants=tuple(
+                Variant(str(one["name"]), NetworkSettings(**one["network"]), CropSettings(**one["crop"]))
+                for one in state.get("variants", [])
+            ),
+            where=checked_conditions(state.get("where", {})),
+            measure=state.get("measure"),
         )
 
 
@@ -182,7 +223,7 @@ def write_bundle(
     write_json(
         folder / MANIFEST,
         {
-            "schema": SCHEMA,
+            "schema": WITH_VARIANTS if preparation.variants or preparation.where else SCHEMA,
             "card": dict(card),
             "preparation": preparation.as_dict(),
             "on_uncertified": str(on_uncertified),
@@ -224,9 +265,7 @@ def load_member(folder: Path, name: str, preparation: Preparation) -> Member:
     try:
         return Member(
             name=name,
-            models={
-                stage: load_stage(path, preparation.network, preparation.crop.size_px) for stage, path in stages.items()
-            },
+            models={stage: load_stage(path, preparation.ensemble) for stage, path in stages.items()},
             calibrators={stage: load_calibrator(path) for stage, path in stages.items()},
             intervals={stage: load_interval(path) for stage, path in stages.items()},
             contract=Contract.from_dict(read_json(folder / CONTRACT)),
@@ -257,9 +296,11 @@ def load_bundle(folder: Path, *, member: str | None = None) -> Bundle:
     if not (folder / MANIFEST).is_file():
         raise DataError(f"found no {MANIFEST} in {folder}, expected a bundle that `usdlr run` wrote; check the path")
     manifest = read_json(folder / MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+    if not isinstance(manifest, dict) or manifest.get("schema") not in (SCHEMA, WITH_VARIANTS):
         found = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
-        raise BundleError(f"found a bundle of schema {found}, expected {SCHEMA}; export it again with this version")
+        raise BundleError(
+            f"found a bundle of schema {found}, expected {SCHEMA} or {WITH_VARIANTS}; export it again with this version"
+        )
     _verify(folder, manifest.get("files"))
     target = folder if member is None else folder / FOLDS / member
     known = sorted(path.name for path in (folder / FOLDS).glob("*"))

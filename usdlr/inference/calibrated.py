@@ -9,7 +9,8 @@ from scipy.special import expit
 
 from usdlr.core.columns import AXILLA_KEY, CONTRIBUTION_PREFIX
 from usdlr.core.modalities import MODALITIES
-from usdlr.core.types import Stage
+from usdlr.core.regions import block_site
+from usdlr.core.types import Site, Stage
 from usdlr.decision.calibration import Calibrator
 from usdlr.decision.uncertainty import LogitInterval
 from usdlr.inference.stage import BASE
@@ -56,10 +57,14 @@ def calibrated_rows(
 
 
 def absent(axillae: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
-    """Who has no image of a modality, by modality: every image block of it is null."""
-    found = {}
-    for modality in MODALITIES:
-        blocks = [name for name in axillae if str(name).startswith(f"{CONTRIBUTION_PREFIX}{modality}.")]
-        if blocks:
-            found[modality] = axillae[blocks].isna().all(axis=1).to_numpy(dtype=np.bool_)
-    return found
+    """Who has no image of a modality, by modality, and who none of a lymph node (``axilla``).
+
+    A modality is absent where every image block of the tumour is null in it; node images are where all of theirs are.
+    """
+    blocks: dict[str, list[str]] = {}
+    for name in map(str, axillae):
+        modality, _, region = name.removeprefix(CONTRIBUTION_PREFIX).partition(".")
+        if name.startswith(CONTRIBUTION_PREFIX) and modality in MODALITIES:
+            site = block_site(region)
+            blocks.setdefault(modality if site is Site.TUMOUR else str(site), []).append(name)
+    return {what: axillae[names].isna().all(axis=1).to_numpy(dtype=np.bool_) for what, names in blocks.items()}

@@ -38,7 +38,7 @@ def embeddings_table(by: str) -> Table:
             *image,
             *(_IDS[name] for name in ("stage", "fold", "split")),
             Column(
-                r"^embedding\.[A-Za-z0-9_.\-]+\.[0-9]{3,}$",
+                r"^embedding\.[A-Za-z0-9_.@\-]+\.[0-9]{3,}$",
                 FLOAT,
                 "One place of a block's embedding, the first network's first; null: block absent.",
                 "1",

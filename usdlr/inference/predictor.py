@@ -11,7 +11,8 @@ import pandas as pd
 from usdlr.core import tables
 from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import DataError
-from usdlr.core.types import ContractStatus, ExclusionCode, OnUncertified, Site, Split, Stage
+from usdlr.core.types import ContractStatus, OnUncertified, Split, Stage
+from usdlr.core.where import condition_words, outside
 from usdlr.data.dataset import Vary
 from usdlr.data.samples import SampleStore
 from usdlr.decision.cascade import decide
@@ -19,15 +20,11 @@ from usdlr.decision.wording import decision_note
 from usdlr.inference.bundle import Bundle, Member, Preparation, image_key
 from usdlr.inference.calibrated import calibrated_rows
 from usdlr.inference.scale import require_same_scale
+from usdlr.inference.sites import design_of, orphans, tumours, unread
 from usdlr.inference.stage import prepare_torch
 from usdlr.inference.views import averaged_views
-from usdlr.radiomics.design import design_table
+from usdlr.radiomics.design import unmeasured
 from usdlr.radiomics.extract import extract
-
-NOT_TUMOUR = (
-    str(ExclusionCode.NOT_TUMOUR),
-    "found an image of the axilla, expected the primary tumour, which is what the model reads; leave it out",
-)
 
 
 @dataclass(frozen=True)
@@ -102,24 +99,45 @@ def predict(
     return predict_prepared(bundle, prepared, on_uncertified=on_uncertified)
 
 
-def prepare_cases(preparation: Preparation, cases: pd.DataFrame, root: Path, *, jobs: int, ledger: Path) -> Prepared:
+def prepare_cases(
+    preparation: Preparation,
+    cases: pd.DataFrame,
+    root: Path,
+    *,
+    jobs: int,
+    ledger: Path,
+    measure: bool | None = None,
+) -> Prepared:
     """Cases as a model reads them; parameters as for :func:`predict`.
+
+    ``measure`` says whether radiomics is measured; by default only where the networks read it.
 
     Raises
     ------
     DataError
         If no case can be used, or lengths are of another kind than the model's.
     """
-    other_site = cases["site"] != str(Site.TUMOUR)
-    tumours = cases[~other_site].reset_index(drop=True)
-    if tumours.empty:
-        raise DataError(f"found no image of a primary tumour among {len(cases)}; the model reads nothing else")
-    require_same_scale(tumours, root, preparation.relative_diameter)
-    features = extract(tumours, root, preparation.radiomics, engine=preparation.engine, jobs=jobs, ledger=ledger)
-    usable, store, exclusions = usable_cases(tumours, features, root, preparation, jobs=jobs)
-    skipped = exclusion_table(cases, {str(name): NOT_TUMOUR for name in cases["image_id"][other_site]}, "cohort")
-    exclusions = pd.concat([skipped, exclusions], ignore_index=True)
-    return Prepared(usable, store, design_table(features, usable, preparation.clinical), exclusions)
+    reasons = unread(cases, preparation.network.sites)
+    left_out = outside(cases, preparation.where)
+    reasons |= left_out
+    reasons |= orphans(cases[~cases["image_id"].isin(list(reasons))])
+    read = cases[~cases["image_id"].isin(list(reasons))].reset_index(drop=True)
+    if read.empty and len(left_out) == len(cases):
+        raise DataError(
+            f"found none of {len(cases)} image sets in the cohort that the model is for, expected some with "
+            f"{condition_words(preparation.where)}; the model says nothing of others"
+        )
+    if read.empty:
+        raise DataError(f"found no image of a primary tumour among {len(cases)}; the model reads nothing without one")
+    require_same_scale(read, root, preparation.relative_diameter)
+    measured = tumours(read)
+    if preparation.measures if measure is None else measure:
+        features = extract(measured, root, preparation.radiomics, engine=preparation.engine, jobs=jobs, ledger=ledger)
+    else:
+        features = unmeasured(measured)
+    usable, store, exclusions = usable_cases(read, features, root, preparation, jobs=jobs)
+    exclusions = pd.concat([exclusion_table(cases, reasons, "cohort"), exclusions], ignore_index=True)
+    return Prepared(usable, store, design_of(features, usable, preparation.clinical), exclusions)
 
 
 def predict_prepared(bundle: Bundle, prepared: Prepared, *, on_uncertified: OnUncertified | None) -> Prediction:
@@ -160,7 +178,10 @@ def predict_prepared(bundle: Bundle, prepared: Prepared, *, on_uncertified: OnUn
 def usable_cases(
     cases: pd.DataFrame, features: pd.DataFrame, root: Path, preparation: Preparation, *, jobs: int
 ) -> tuple[pd.DataFrame, SampleStore, pd.DataFrame]:
-    """Cases with features and crops, their crops, and exclusion rows for the others.
+    """Cases with features and every crop, their crops, and exclusion rows for the others.
+
+    An image that fails in one variant's crop is left out for all of them; see
+    :meth:`usdlr.data.samples.SampleStore.cut`.
 
     Raises
     ------
@@ -169,10 +190,12 @@ def usable_cases(
     """
     failed = failure_reasons(features)
     rest = cases[~cases["image_id"].isin(list(failed))]
+    crop, *further = preparation.crops
     store, uncut = SampleStore.cut(
-        rest, root, preparation.crop, preparation.regions, preparation.radiomics.margin_mm, jobs=jobs
+        rest, root, crop, preparation.regions, preparation.radiomics.margin_mm, jobs=jobs, further=further
     )
     failed |= {name: (str(error.code), error.sentence) for name, error in uncut.items()}
+    failed |= orphans(cases[~cases["image_id"].isin(list(failed))])
     exclusions = exclusion_table(cases, failed, "features")
     usable = cases[~cases["image_id"].isin(list(failed))].reset_index(drop=True)
     if usable.empty:

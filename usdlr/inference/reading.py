@@ -30,21 +30,22 @@ class Reading(NamedTuple):
     block_logits: npt.NDArray[np.float64]
 
 
-def embedding_columns(block: str, dim: int, networks: int) -> list[str]:
+def embedding_columns(block: str, places: int) -> list[str]:
     """Names of a block's embedding, one network after the other.
 
     Examples
     --------
-    >>> embedding_columns("bmode.peritumoral", 2, 2)[1:3]
+    >>> embedding_columns("bmode.peritumoral", 4)[1:3]
     ['embedding.bmode.peritumoral.001', 'embedding.bmode.peritumoral.002']
     """
-    return [f"{EMBEDDING}{block}.{place:03d}" for place in range(networks * dim)]
+    return [f"{EMBEDDING}{block}.{place:03d}" for place in range(places)]
 
 
 def embedding_frame(readings: Sequence[Reading], blocks: Sequence[str]) -> pd.DataFrame:
     """The embeddings of several networks side by side.
 
-    Networks that differ in their seed have no axis in common: their embeddings are never averaged.
+    Networks that differ in their seed or make have no axis in common: their embeddings are never averaged. Those of
+    different variants may differ in length.
 
     Parameters
     ----------
@@ -55,11 +56,10 @@ def embedding_frame(readings: Sequence[Reading], blocks: Sequence[str]) -> pd.Da
 
     Returns
     -------
-    DataFrame, (axillae, blocks x networks x embedding_dim)
-        ``embedding.{block}.{place}``: of each block the first network's, places 000 to embedding_dim - 1, then the
+    DataFrame, (axillae, blocks x the networks' embedding_dim, summed)
+        ``embedding.{block}.{place}``: of each block the first network's, places 000 to its embedding_dim - 1, then the
         second's, and so on; null where the block is absent.
     """
-    stacked = np.stack([reading.embeddings for reading in readings], axis=2)  # axillae, blocks, networks, dim
-    axillae, _, networks, dim = stacked.shape
-    names = [name for block in blocks for name in embedding_columns(block, dim, networks)]
-    return pd.DataFrame(stacked.reshape(axillae, -1).astype(np.float64), columns=names)
+    joined = np.concatenate([reading.embeddings for reading in readings], axis=2)  # axillae, blocks, places
+    names = [name for block in blocks for name in embedding_columns(block, joined.shape[2])]
+    return pd.DataFrame(joined.reshape(len(joined), -1).astype(np.float64), columns=names)

@@ -63,7 +63,8 @@ class SignatureSettings:
     Parameters
     ----------
     folds : int
-        Parts of the training patients; for each of them one network (times ``fit.members``) learns from all others.
+        Parts of the training patients; for each of them one network (times ``fit.members``, of every variant) learns
+        from all others.
     l1_ratio : float
         1 is the LASSO; less mixes in a ridge, which keeps correlated columns together.
     """
@@ -274,7 +275,8 @@ class SignatureReadout:
                 design.iloc[:, list(places)] = np.nan
         finite = np.isfinite(design.to_numpy(np.float64))
         there = {
-            block: np.isfinite(readings[0].embeddings[:, list(blocks).index(block), 0])
+            # A block may be there in one variant's crop and not in another's.
+            block: np.any([np.isfinite(one.embeddings[:, list(blocks).index(block), 0]) for one in readings], axis=0)
             for block in settings.image_blocks
         }
         there |= {block: finite[:, list(places)].any(axis=1) for block, places in tables.items()}
@@ -343,11 +345,11 @@ def _table(
 ) -> pd.DataFrame:
     """What the signature reads of every axilla, as the networks of its fold see it, (axillae, columns)."""
     folds = len(next(iter(centres.values())))
-    dim = readings[0].embeddings.shape[2]
+    dims = [reading.embeddings.shape[2] for reading in readings]  # variants may differ
     places = [list(blocks).index(block) for block in settings.image_blocks]
     images = [Reading(one.shares, one.embeddings[:, places], one.block_logits) for one in readings]
     embeddings = embedding_frame(images, settings.image_blocks)
-    of_network = np.tile(np.repeat(np.arange(len(readings)), dim), len(places))
+    of_network = np.tile(np.repeat(np.arange(len(readings)), dims), len(places))
     members = len(readings) // folds
     embeddings = embeddings.where(of_network[None, :] // members == fold[:, None])
     found = _block_logits(readings, settings, blocks, fold, folds)
@@ -362,11 +364,13 @@ def _block_logits(
     fold: npt.NDArray[np.intp],
     folds: int,
 ) -> dict[str, Values]:
-    """By image block, the mean logit of the networks of every axilla's fold, (axillae,)."""
+    """By image block, the mean logit of the networks of every axilla's fold that see the block, (axillae,)."""
     members = len(readings) // folds
     rows = np.arange(len(fold))
     stacked = np.stack([reading.block_logits for reading in readings])
-    of_fold = stacked.reshape(folds, members, *stacked.shape[1:]).mean(axis=1)
+    stacked = stacked.reshape(folds, members, *stacked.shape[1:])
+    seen = np.isfinite(stacked).sum(axis=1)
+    of_fold = np.where(seen > 0, np.nan_to_num(stacked).sum(axis=1) / np.maximum(seen, 1), np.nan)
     return {block: of_fold[fold, rows, list(blocks).index(block)] for block in settings.image_blocks}
 
 

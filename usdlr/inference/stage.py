@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 
 from usdlr.core.columns import AXILLA_KEY, CONTRIBUTION_PREFIX
+from usdlr.core.errors import DataError
+from usdlr.core.types import Site
 from usdlr.data.batch import InputForm, collate
 from usdlr.data.dataset import AxillaData, AxillaDataset, Axillae, Vary, table_present
 from usdlr.data.samples import SampleStore
 from usdlr.inference.reading import Reading, embedding_frame
 from usdlr.inference.scores import BlockScores
 from usdlr.inference.signature import SignatureReadout, by_axilla
+from usdlr.inference.sites import shows_tumour
 from usdlr.models.network import FusionNetwork
 from usdlr.models.settings import NetworkSettings
 from usdlr.radiomics.selection.selector import FeatureSelector
@@ -78,8 +81,9 @@ def axilla_data(
         store,
         selector.transform(rows),
         scores,
-        # The selector's own indicator of a present modality is no column of the design.
-        table_present(rows.reindex(columns=columns).to_numpy(np.float64), settings.table_blocks(columns)),
+        # The selector's own indicator of a present modality is no column of the design; a lymph node has no row in it.
+        table_present(rows.reindex(columns=columns).to_numpy(np.float64), settings.table_blocks(columns))
+        & shows_tumour(store)[:, None],
         tuple(axillae.images[place] for place in chosen),
         (unknown if label is None else label)[chosen],
         np.zeros((len(chosen), 0)) if auxiliary is None else auxiliary[chosen],
@@ -91,6 +95,11 @@ def network_columns(selector: FeatureSelector) -> list[str]:
     return [str(name) for name in selector.get_feature_names_out()]
 
 
+def scored_blocks(scores: BlockScores, settings: NetworkSettings) -> tuple[str, ...]:
+    """The scores that a network reads, out of its stage's: all of them or none."""
+    return scores.blocks if settings.score else ()
+
+
 @dataclass(frozen=True)
 class StageModel:
     """Fitted networks with their selector.
@@ -98,7 +107,8 @@ class StageModel:
     Parameters
     ----------
     networks : tuple of FusionNetwork
-        In evaluation mode; they differ in their seed, and below a readout in the fold that they did not learn from.
+        In evaluation mode; they differ in their seed, in the variant that they belong to, and below a readout in the
+        fold that they did not learn from. All have the same blocks.
     selector : FeatureSelector
         Fitted.
     scores : BlockScores
@@ -109,6 +119,8 @@ class StageModel:
         First 12 digits of the hash of the stage's files.
     readout : SignatureReadout or None
         What makes the stage's logit of what the networks read; ``None``: the mean of their own logits.
+    crops : tuple of int
+        Which of a store's crops each network reads; empty: all of them the first.
     """
 
     networks: tuple[FusionNetwork, ...]
@@ -117,6 +129,15 @@ class StageModel:
     target: int
     model_id: str
     readout: SignatureReadout | None = None
+    crops: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({network.blocks for network in self.networks}) > 1 or len(self.crops) not in (0, len(self.networks)):
+            raise ValueError(f"{len(self.crops)} crops of {len(self.networks)} networks, or networks of unlike blocks")
+
+    def crop_of(self, network: int) -> int:
+        """Which of a store's crops a network reads; see :meth:`usdlr.data.samples.SampleStore.crop`."""
+        return self.crops[network] if self.crops else 0
 
     def predict_axillae(
         self,
@@ -135,7 +156,7 @@ class StageModel:
         cases : DataFrame
             The ``cases`` table.
         store : SampleStore
-            Crops of these cases.
+            Crops of these cases, all that the networks read.
         design : DataFrame
             Design table, indexed by image id, with a row for every case.
         batch_size : int
@@ -226,17 +247,39 @@ class StageModel:
         Returns
         -------
         DataFrame
-            ``patient_id side logit`` of the axillae that do have it, for comparison with :meth:`predict_axillae`.
+            ``patient_id side logit`` of the axillae whose tumour was imaged so, for comparison with
+            :meth:`predict_axillae`.
         """
-        has = np.array([modality in sample.images for sample in store.select(cases["image_id"]).samples])
+        samples = store.select(cases["image_id"]).samples
+        has = np.array([modality in sample.images and sample.site is Site.TUMOUR for sample in samples])
         named = cases[AXILLA_KEY].assign(has=has).groupby(AXILLA_KEY, sort=False)["has"].transform("any")
         rest = cases[named.to_numpy()].reset_index(drop=True)
         if rest.empty:
             return pd.DataFrame({"patient_id": [], "side": [], "logit": np.zeros(0)})
         stripped = design.loc[list(rest["image_id"])].copy()
         stripped.loc[:, [str(name).startswith(f"{modality}.") for name in stripped]] = np.nan
-        samples = store.select(rest["image_id"]).without(modality)
-        return self.predict_axillae(rest, samples, stripped, batch_size, views=views)[[*AXILLA_KEY, "logit"]]
+        left = store.select(rest["image_id"]).without(modality)
+        return self.predict_axillae(rest, left, stripped, batch_size, views=views)[[*AXILLA_KEY, "logit"]]
+
+    def predict_without_nodes(
+        self,
+        cases: pd.DataFrame,
+        store: SampleStore,
+        design: pd.DataFrame,
+        batch_size: int,
+        *,
+        views: Sequence[Vary | None] = (None,),
+    ) -> pd.DataFrame:
+        """Raw log-odds as if nobody had images of lymph nodes: those of axillae that have some.
+
+        Parameters and result are those of :meth:`predict_without`.
+        """
+        node = pd.Series(~shows_tumour(store.select(cases["image_id"])), index=cases.index)
+        with_nodes = node.groupby([cases[name] for name in AXILLA_KEY]).transform("any").astype(bool)
+        rest = cases[with_nodes & ~node].reset_index(drop=True)
+        if rest.empty:
+            return pd.DataFrame({"patient_id": [], "side": [], "logit": np.zeros(0)})
+        return self.predict_axillae(rest, store, design, batch_size, views=views)[[*AXILLA_KEY, "logit"]]
 
     def _read(
         self,
@@ -252,11 +295,20 @@ class StageModel:
         """What every network reads, the first network's views first."""
         settings, width = self.networks[0].settings, self.networks[0].head.width
         scores = self.scores.score(design.loc[list(cases["image_id"])], width)
-        data = axilla_data(axillae, store.select(cases["image_id"]), design, self.selector, scores, settings)
+        chosen, crops = store.select(cases["image_id"]), [self.crop_of(place) for place in range(len(self.networks))]
+        if max(crops) >= len(chosen.crops):
+            raise DataError(
+                f"found {len(chosen.crops)} crops of every image, expected {max(crops) + 1}, one for each that the "
+                "networks read; cut them as the networks' preparation says"
+            )
+        data = {
+            place: axilla_data(axillae, chosen.crop(place), design, self.selector, scores, settings)
+            for place in sorted(set(crops))
+        }
         keep = torch.tensor([block not in set(hidden) for block in self.networks[0].blocks])
         return [
-            self._run(network, AxillaDataset(data, input_form(settings), view), batch_size, keep)
-            for network in self.networks
+            self._run(network, AxillaDataset(data[crop], input_form(network.settings), view), batch_size, keep)
+            for network, crop in zip(self.networks, crops, strict=True)
             for view in views
         ]
 

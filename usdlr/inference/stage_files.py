@@ -16,9 +16,9 @@ from usdlr.decision.calibration import Calibrator, calibrator_from_dict
 from usdlr.decision.uncertainty import LogitInterval
 from usdlr.inference.scores import BlockScores
 from usdlr.inference.signature import SignatureReadout
-from usdlr.inference.stage import StageModel, network_columns
+from usdlr.inference.stage import StageModel, network_columns, scored_blocks
+from usdlr.inference.variants import Variant, distinct_crops
 from usdlr.models.network import FusionNetwork
-from usdlr.models.settings import NetworkSettings
 from usdlr.models.weights import named
 from usdlr.radiomics.selection.selector import FeatureSelector
 
@@ -39,15 +39,31 @@ def save_stage(
     scores: BlockScores,
     *,
     target: int,
-    backbone: str,
+    variants: Sequence[Variant],
 ) -> None:
-    """Write the weights of a stage's networks, its selector and scores, and which target of theirs it reads."""
-    for member, weights in enumerate(networks):
-        content = save({name: value.contiguous() for name, value in weights.items()}, metadata=named(backbone))
-        write_bytes(folder / weights_name(member), content)
+    """Write a stage.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to.
+    networks : sequence of mapping of str to Tensor
+        Weights, in the order of :mod:`usdlr.inference.variants`.
+    selector, scores
+        Fitted.
+    target : int
+        Which target of the networks' head the stage reads.
+    variants : sequence of Variant
+        Of every network, in the same order.
+    """
+    for member, (weights, variant) in enumerate(zip(networks, variants, strict=True)):
+        content = {name: value.contiguous() for name, value in weights.items()}
+        write_bytes(folder / weights_name(member), save(content, metadata=named(variant.network.backbone)))
     write_json(folder / SELECTOR, selector.to_dict())
     write_json(folder / SCORES, scores.to_dict())
-    write_json(folder / STAGE, {"members": len(networks), "target": target})
+    names = [variant.name for variant in variants]
+    stage: dict[str, object] = {"members": len(networks), "target": target}
+    write_json(folder / STAGE, stage | ({"variants": names} if any(names) else {}))
 
 
 def save_readout(folder: Path, readout: SignatureReadout) -> None:
@@ -75,17 +91,16 @@ def stage_files(folder: Path) -> list[Path]:
     ]
 
 
-def load_stage(folder: Path, settings: NetworkSettings, size_px: int) -> StageModel:
+def load_stage(folder: Path, ensemble: Sequence[Variant]) -> StageModel:
     """Read a stage; nothing in the files is executed.
 
     Parameters
     ----------
     folder : Path
         What :func:`save_stage` wrote.
-    settings : NetworkSettings
-        The networks'.
-    size_px : int
-        Side of the crops in pixels.
+    ensemble : sequence of Variant
+        What the networks are made of, each variant once; see :func:`usdlr.inference.variants.ensemble_of`. A network
+        reads its variant's crop out of :func:`usdlr.inference.variants.distinct_crops` of this ensemble.
 
     Raises
     ------
@@ -97,16 +112,22 @@ def load_stage(folder: Path, settings: NetworkSettings, size_px: int) -> StageMo
         contents = [path.read_bytes() for path in files]
         selector = FeatureSelector.from_dict(read_json(folder / SELECTOR))
         scores = BlockScores.from_dict(read_json(folder / SCORES))
-        target = int(read_json(folder / STAGE)["target"])
+        stage = read_json(folder / STAGE)
+        target = int(stage["target"])
         signed = folder / SIGNATURE in files
         readout = SignatureReadout.from_dict(read_json(folder / SIGNATURE)) if signed else None
         states = [load(content) for content, path in zip(contents, files, strict=True) if path.suffix == WEIGHTS]
     except (OSError, SafetensorError, DataError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"found a damaged stage in {folder} ({error}), expected weights and {SELECTOR}") from error
+    variants = _variants(folder, stage.get("variants", [""] * len(states)), ensemble)
+    if len(variants) != len(states):
+        raise BundleError(f"found {len(states)} networks of {len(variants)} variants in {folder}, expected as many")
     networks = []
-    for weights in states:
+    for weights, variant in zip(states, variants, strict=True):
         # Pretrained or local weights only start a fit; the fitted weights replace every one of them.
-        network = FusionNetwork(settings.without_start(), network_columns(selector), size_px, scored=scores.blocks)
+        settings = variant.network.without_start()
+        scored = scored_blocks(scores, settings)
+        network = FusionNetwork(settings, network_columns(selector), variant.crop.size_px, scored=scored)
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
@@ -115,7 +136,27 @@ def load_stage(folder: Path, settings: NetworkSettings, size_px: int) -> StageMo
                 "use the bundle's own settings"
             ) from error
         networks.append(network.eval())
-    return StageModel(tuple(networks), selector, scores, target, bytes_hash(*contents)[:SHORT], readout)
+    crops = distinct_crops(ensemble)
+    return StageModel(
+        tuple(networks),
+        selector,
+        scores,
+        target,
+        bytes_hash(*contents)[:SHORT],
+        readout,
+        tuple(crops.index(variant.crop) for variant in variants),
+    )
+
+
+def _variants(folder: Path, names: object, ensemble: Sequence[Variant]) -> list[Variant]:
+    """The variant of every network of a stage."""
+    known = {variant.name: variant for variant in ensemble}
+    if not isinstance(names, list) or not set(map(str, names)) <= set(known):
+        raise BundleError(
+            f"found networks of the variants {names} in {folder}, expected {sorted(known)}; use the bundle's own "
+            "settings"
+        )
+    return [known[str(name)] for name in names]
 
 
 def save_calibrator(folder: Path, calibrator: Calibrator) -> Path:
