@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,7 +13,10 @@ import pytest
 
 from usdlr.baselines.nomogram import Nomogram, Variable
 from usdlr.core.errors import DataError
+from usdlr.report.figures import draw_all
 from usdlr.report.figures_nomogram import nice, nomogram_figure
+from usdlr.report.inputs import StudyInputs
+from usdlr.report.study import write_report
 from usdlr.report.style import Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -143,3 +148,22 @@ def test_round_numbers() -> None:
         assert 2 <= len(found) <= 9
         assert found[0] >= low
         assert found[-1] <= high
+
+
+def test_the_models_own_signature_stands_in_the_report(certified: StudyInputs, tmp_path: Path) -> None:
+    plain = draw_all(certified)
+    assert not [name for name in plain if "readout" in name or "nomogram" in name]
+    shown = replace(certified, readouts={"sln": NOMOGRAM}, nomograms={"nsln": NOMOGRAM})
+    drawn = draw_all(shown)
+    assert set(drawn) - set(plain) == {"readout_sln", "nomogram_nsln"}
+    assert "the model that ships" in drawn["readout_sln"].title
+    assert "calibration follows it" in drawn["readout_sln"].caption
+    assert "calibration" not in drawn["nomogram_nsln"].caption
+    pages = {}
+    for name, inputs in (("plain", certified), ("shown", shown)):
+        write_report(inputs, tmp_path / name)
+        pages[name] = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+    assert "The model's signature" not in pages["plain"]
+    assert "The model's signature" in pages["shown"]
+    assert drawn["readout_sln"].caption in unescape(pages["shown"])
+    assert (tmp_path / "shown" / "figures" / "readout_sln.svg").is_file()

@@ -11,6 +11,11 @@ from usdlr.report.figures_selection import frequency_figure
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import Drawing
 
+READOUT_NOTE = (
+    "The signature score is what the networks' images and radiomics make of an axilla. The probability is the "
+    "nomogram's own; calibration follows it before any threshold."
+)
+
 
 def draw_all(inputs: StudyInputs) -> dict[str, Drawing]:
     """Every figure by name.
@@ -19,7 +24,8 @@ def draw_all(inputs: StudyInputs) -> dict[str, Drawing]:
     -------
     dict of str to Drawing
         ``false_negative, cascade, roc, auc, calibration, cohort`` and, where the choice of features is known,
-        ``selection_{stage}`` and ``nomogram_{stage}``, each named like its file.
+        ``selection_{stage}``, ``nomogram_{stage}`` of the baseline and ``readout_{stage}`` of the model's own
+        signature, each named like its file.
     """
     painters = (false_negative_figure, cascade_figure, roc_figure, auc_figure, calibration_figure, cohort_figure)
     drawings = [paint(inputs) for paint in painters]
@@ -34,5 +40,14 @@ def draw_all(inputs: StudyInputs) -> dict[str, Drawing]:
         if stage in inputs.nomograms:
             drawings.append(
                 nomogram_figure(inputs.nomograms[stage], name=f"nomogram_{stage}", cohort=", ".join(inputs.marks.words))
+            )
+        if stage in inputs.readouts:
+            drawings.append(
+                nomogram_figure(
+                    inputs.readouts[stage],
+                    name=f"readout_{stage}",
+                    cohort=", ".join(["the model that ships", *inputs.marks.words]),
+                    note=READOUT_NOTE,
+                )
             )
     return {drawing.name: drawing for drawing in drawings}

@@ -83,11 +83,12 @@ def cohort_figure(inputs: StudyInputs) -> Drawing:
     """From the centres' exports to the axillae with known status."""
     cohort, marks = inputs.metrics["cohort"], inputs.marks
     title = marks.title("Cohort and exclusions")
+    only = f"Only patients with {cohort['where']}. " if cohort.get("where") else ""
     caption = (
         f"n = {plural(cohort['axillae'], 'axilla', 'axillae')} of {plural(cohort['patients'], 'patient')} "
         f"({plural(cohort['image_sets'], 'image set')}); {plural(cohort['excluded'], 'row')} of the centres' exports "
-        "not used. Unknown status is never read as negative: it counts neither as positive nor as negative anywhere "
-        "on this page. NSLN status is counted among SLN-positive axillae."
+        f"not used. {only}Unknown status is never read as negative: it counts neither as positive nor as negative "
+        "anywhere on this page. NSLN status is counted among SLN-positive axillae."
     )
     reasons = sorted(cohort["exclusions"].items(), key=lambda item: (-item[1], item[0]))
     side = max(0.52, 0.42 + _EXCLUSION_ROW * len(reasons))

@@ -75,6 +75,7 @@ def nomogram_figure(
     name: str = "nomogram",
     cohort: str = "",
     example: Mapping[str, Any] | None = None,
+    note: str = "",
 ) -> Drawing:
     """The nomogram, with the reading of one patient where an example is given.
 
@@ -88,6 +89,8 @@ def nomogram_figure(
         Words for whose rows it was fitted on, e.g. ``"simulated"``; part of the title.
     example : mapping of str to number, optional
         A row inside the training range, drawn as marks and as a dotted line.
+    note : str
+        A further sentence of the caption.
 
     Returns
     -------
@@ -110,6 +113,7 @@ def nomogram_figure(
     )
     if reading is not None:
         caption += f" Circles: an example with {reading.total:.0f} points, {100 * reading.probability:.0f} %."
+    caption += f" {note}" if note else ""
     caption += " Research software, not a medical device."
 
     def paint(figure: Figure) -> None:

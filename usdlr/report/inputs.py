@@ -12,6 +12,7 @@ from usdlr.core.errors import TableError
 from usdlr.core.tables import DECISIONS, EXCLUSIONS, PREDICTIONS
 from usdlr.core.types import ContractStatus, RiskGroup, Split, Stage
 from usdlr.radiomics.selection.frequency import SelectionFrequency
+from usdlr.report.figures_heatmap import HeatCase
 from usdlr.report.figures_nomogram import NomogramLike
 from usdlr.report.gallery import GalleryCase
 from usdlr.report.tables import CEILINGS, Estimate, Marks
@@ -107,7 +108,11 @@ class StudyInputs:
     selection : mapping of str to SelectionFrequency
         How often each feature was chosen, by ``folds-{stage}`` and ``bootstraps-{stage}``; what is absent is not shown.
     nomograms : mapping of str to nomogram
-        By stage, to be drawn; may be empty.
+        Of the signature baseline by stage, to be drawn; may be empty.
+    readouts : mapping of str to nomogram
+        Of the model's own signature readout by stage; empty where its networks' logits are read.
+    heat_maps : sequence of HeatCase
+        Where the shipped networks looked in tuning axillae; may be empty.
 
     Raises
     ------
@@ -126,6 +131,8 @@ class StudyInputs:
     config_yaml: str
     selection: Mapping[str, SelectionFrequency] = field(default_factory=dict)
     nomograms: Mapping[str, NomogramLike] = field(default_factory=dict)
+    readouts: Mapping[str, NomogramLike] = field(default_factory=dict)
+    heat_maps: Sequence[HeatCase] = ()
 
     def __post_init__(self) -> None:
         missing = [path for path in REQUIRED if not _present(self.metrics, path)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,14 +10,14 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from usdlr.core.types import ContractStatus, RiskGroup, Stage
-from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, P_NSLN, P_SLN, decision_reason
+from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, P_NSLN, decision_reason
 from usdlr.report import page_tables as parts
 from usdlr.report.audit import conflicts
-from usdlr.report.gallery import GalleryCase, render_case, stiffness_scale_kpa
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.page_external import external_tables
+from usdlr.report.page_gallery import Picture, gallery_pictures, heat_note, heat_pictures
 from usdlr.report.page_tables import PageTable
-from usdlr.report.redact import identifiers, redact, redact_settings
+from usdlr.report.redact import identifiers, redact_settings
 from usdlr.report.sentences import Notice, contract_statement, false_negative_notes, notices, summary
 from usdlr.report.style import Drawing
 from usdlr.report.tables import NBSP, Estimate, count, events_text, finite, interval, number, percent, rate_interval
@@ -31,17 +30,6 @@ class Tile:
     label: str = field(metadata={"help": "What was measured."})
     value: str = field(metadata={"help": "The number."})
     detail: str = field(metadata={"help": "Interval and n."})
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One gallery case, ready to show."""
-
-    title: str = field(metadata={"help": "Case number with the marks of the cohort."})
-    source: str = field(metadata={"help": "The PNG as a data URI."})
-    alternative: str = field(metadata={"help": "What the picture shows, for those who cannot see it."})
-    lines: tuple[tuple[str, str], ...] = field(metadata={"help": "Pairs of label and value underneath."})
-    wide: bool = field(metadata={"help": "Whether a stiffness picture stands beside the B-mode picture."})
 
 
 @dataclass(frozen=True)
@@ -69,6 +57,8 @@ class StudyPage:
     figures: Mapping[str, Drawing] = field(metadata={"help": "Figures by name, as of draw_all."})
     gallery: tuple[Picture, ...] = field(metadata={"help": "Example cases."})
     gallery_note: str = field(metadata={"help": "How to read the gallery."})
+    heat_maps: tuple[Picture, ...] = field(metadata={"help": "Where the networks looked, beside the crops."})
+    heat_note: str = field(metadata={"help": "How to read the heat maps."})
     making: tuple[str, ...] = field(metadata={"help": "How the study was made, in words."})
     provenance_table: PageTable = field(metadata={"help": "Command, seed, hashes and versions."})
     config: str = field(metadata={"help": "The resolved configuration, without identifiers."})
@@ -106,13 +96,15 @@ def study_page(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> StudyPage
         exclusions_table=parts.exclusions_table(inputs, names),
         quality_table=parts.quality_table(inputs),
         figures=figures,
-        gallery=_pictures(inputs),
+        gallery=gallery_pictures(inputs),
         gallery_note=(
             "Solid orange line: lesion contour. Dashed blue line: outer edge of the peritumoral ring. Pictures stand "
             f"in the true proportions of the tissue; {_bar(inputs)} Colour, where present: stiffness in kPa, "
             f"on one scale for all cases. Case numbers are pseudonyms made for this page. {P_NSLN} holds only if the "
             "sentinel node is positive."
         ),
+        heat_maps=heat_pictures(inputs),
+        heat_note=heat_note(inputs),
         making=(
             f"{len(folds)} folds; the unit of splitting is the patient, the unit of every statistic is the axilla. In "
             "each fold, scalers, selectors and calibrators are fitted on training and tuning patients, the "
@@ -192,33 +184,3 @@ def _area_tile(label: str, auc: Estimate) -> Tile:
     return Tile(
         label, number(value), f"95 % interval {interval(auc.get('low'), auc.get('high'))}; n = {count(auc.get('n'))}"
     )
-
-
-def _pictures(inputs: StudyInputs) -> tuple[Picture, ...]:
-    scale = stiffness_scale_kpa(inputs.gallery)
-    return tuple(_picture(inputs, case, scale) for case in inputs.gallery)
-
-
-def _picture(inputs: StudyInputs, case: GalleryCase, scale_kpa: float) -> Picture:
-    encoded = base64.b64encode(render_case(case, scale_kpa)).decode("ascii")
-    beside = "; beside it the stiffness in kPa" if case.stiffness is not None else ""
-    return Picture(
-        title=inputs.marks.title(f"Case {case.number}"),
-        source=f"data:image/png;base64,{encoded}",
-        alternative=(
-            f"Case {case.number}: B-mode image with lesion contour, peritumoral ring and 10 {case.unit} scale bar"
-            f"{beside}."
-        ),
-        lines=(
-            (f"{inputs.marks.adjective}group".capitalize(), redact(case.group, identifiers(inputs))),
-            (P_SLN, percent(case.p_sln)),
-            (P_NSLN, percent(case.p_nsln)),
-            ("Found, SLN", _status(case.sln)),
-            ("Found, NSLN", _status(case.nsln)),
-        ),
-        wide=case.stiffness is not None,
-    )
-
-
-def _status(found: bool | None) -> str:
-    return "unknown" if found is None else "positive" if found else "negative"
