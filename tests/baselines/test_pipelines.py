@@ -253,3 +253,19 @@ def test_a_block_that_no_image_has_is_refused() -> None:
     train, y = data(20, 24)
     with pytest.raises(DataError, match="found no column of the block elasto for the baseline radiomics@elasto"):
         score("radiomics@elasto", train, y, train)
+
+
+@pytest.mark.parametrize("name", [name for name in BASELINES if name != "size"])
+def test_a_title_names_no_variable_that_is_not_read(name: str) -> None:
+    baseline = BASELINES[name]
+    assert "and" not in baseline.titled([]).split()
+    assert " and size (" in baseline.titled(["tumour_size_mm"])
+    for clinical in (["age_years"], ["tumour_size_mm", "age_years"]):
+        assert " and clinical variables (" in baseline.titled(clinical)
+        assert "size" not in baseline.titled(clinical)
+
+
+@pytest.mark.parametrize("name", ["size", "radiomics_forest@clinical", "radiomics_forest@bmode"])
+def test_a_title_of_fixed_columns_is_the_same_everywhere(name: str) -> None:
+    baseline = baseline_named(name)
+    assert baseline.titled([]) == baseline.titled(["age_years"]) == baseline.title

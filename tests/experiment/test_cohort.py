@@ -12,7 +12,7 @@ from usdlr.core import tables
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.types import Stage
 from usdlr.experiment.cohort import axilla_labels, image_labels, is_simulated, select_cohort, stage_labels
-from usdlr.experiment.config import DataSettings, EndpointSettings
+from usdlr.experiment.data_settings import DataSettings, EndpointSettings
 
 DATA = DataSettings(centre="simulated")
 
@@ -96,6 +96,28 @@ def test_model_that_reads_a_postoperative_variable_is_refused(variable: str) -> 
         DataSettings(centre="simulated", clinical=["tumour_size_mm", variable])
 
 
+def test_a_patient_outside_the_cohort_is_left_out_and_counted() -> None:
+    table = cases(
+        {"sln_positive": True, "cn_stage": "cN0"},
+        {"sln_positive": True, "cn_stage": "cN1"},
+        {"sln_positive": True, "cn_stage": None},
+        {"sln_positive": None, "cn_stage": "cN2"},  # outside, whatever else is missing
+        {"sln_positive": None, "cn_stage": "cN0"},
+    )
+    kept, excluded = select_cohort(table, DataSettings(centre="simulated", where={"cn_stage": ["cN0"]}))
+    assert list(kept["patient_id"]) == ["p0"]
+    assert dict(zip(excluded["patient_id"], excluded["code"], strict=True)) == {
+        "p1": "outside_cohort",
+        "p2": "cohort_unknown",
+        "p3": "outside_cohort",
+        "p4": "endpoint_missing",
+    }
+    assert set(excluded["step"]) == {"cohort"}
+    assert len(select_cohort(table, DATA)[0]) == 3
+    with pytest.raises(DataError, match="no usable case among 5; the first is"):
+        select_cohort(table, DataSettings(centre="simulated", where={"cn_stage": ["cN3"]}))
+
+
 def test_case_without_spacing_is_excluded_before_any_work() -> None:
     kept, excluded = select_cohort(cases({"sln_positive": True}, {"sln_positive": True, "row_mm": None}), DATA)
     assert list(kept["patient_id"]) == ["p0"]
@@ -134,3 +156,36 @@ def test_an_endpoint_derived_from_node_counts_is_read_like_a_column() -> None:
     assert list(labels["sln"]) == [1.0, 1.0, 1.0, 0.0]
     # Without dissection one positive node is a lower bound: whether there are three is unknown, not "no".
     np.testing.assert_array_equal(stage_labels(labels, Stage.NSLN), [1.0, np.nan, 0.0, np.nan])
+
+
+NODE = {"site": "axilla", "sln_positive": True}
+BOTH = DataSettings(centre="simulated", sites=["tumour", "axilla"])
+
+
+def test_lymph_nodes_are_read_where_asked_for_and_an_axilla_needs_its_tumour() -> None:
+    table = cases(
+        {"patient_id": "p", "sln_positive": True},
+        {"patient_id": "p", **NODE},
+        {"patient_id": "q", **NODE},
+        {"patient_id": "r", "sln_positive": True, "row_mm": None},
+        {"patient_id": "r", **NODE},
+        {"patient_id": "s", "side": "right", "sln_positive": True},
+        {"patient_id": "s", **NODE, "row_mm": None},
+    )
+    kept, excluded = select_cohort(table, BOTH)
+    assert list(kept["image_id"]) == ["i0", "i1", "i5"]
+    assert dict(zip(excluded["source_id"], excluded["code"], strict=True)) == {
+        "i2": "tumour_missing", "i3": "spacing_missing", "i4": "tumour_missing", "i6": "spacing_missing",
+    }  # fmt: skip
+    kept, excluded = select_cohort(table, DATA)
+    assert list(kept["image_id"]) == ["i0", "i5"]
+    assert excluded["code"].value_counts().to_dict() == {"not_tumour": 4, "spacing_missing": 1}
+    with pytest.raises(DataError, match="tumour_missing"):
+        select_cohort(cases(NODE), BOTH)
+
+
+def test_tables_train_on_no_image_of_a_node() -> None:
+    table = cases({"patient_id": "p", "sln_positive": True}, {"patient_id": "p", **NODE})
+    labels = axilla_labels(table, BOTH)
+    assert len(labels) == 1
+    np.testing.assert_array_equal(image_labels(table, labels, Stage.SLN), [1.0, np.nan])

@@ -11,6 +11,7 @@ from usdlr.cli.run import read_config
 from usdlr.core.errors import ConfigError
 from usdlr.experiment.config import ExperimentConfig
 
+IMAGES = ("--model.tabular", "none", "--model.score", "false")
 BURDEN = ("--data.nsln.column", "burden_ge3", "--data.nsln.positive", "three or more positive nodes")
 
 
@@ -36,6 +37,35 @@ def config(*words: str) -> ExperimentConfig:
         (("--fit.average", "1.0"), "fit.average = 1.0"),
         (("--fit.precision", "8"), "expected one of 32, bf16-mixed, 16-mixed"),
         (("--crop.policy", "fixd"), "did you mean 'fixed'"),
+        (("--model.tabular", "none"), "model.score = true with model.tabular = none, expected false"),
+        ((*IMAGES, "--model.fusion", "film"), "model.fusion = film with model.tabular = none, expected a table"),
+        ((*IMAGES, "--model.fusion", "{film: {evidence: concat}}"), "expected a table, by which film scales"),
+        ((*IMAGES, "--readout", "signature"), "readout = signature with model.tabular = none, expected a table with"),
+        (("--model.tabular", "clinical", "--readout", "signature"), "signature with model.tabular = clinical"),
+        (
+            ("--model.tabular", "clinical", "--data.clinical", "[]", "--baselines", "[radiomics]"),
+            "model.tabular = clinical without data.clinical, expected at least one variable there",
+        ),
+        (("--radiomics.modalities", "[bmode, mri]"), "radiomics.modalities = 'mri', expected some of bmode, elasto"),
+        (("--radiomics.modalities", "[]"), "radiomics.modalities empty"),
+        (
+            ("--radiomics.modalities", "[bmode]", "--baselines", "[radiomics@elasto]"),
+            "the baseline radiomics@elasto with radiomics.modalities = bmode, expected elasto among them",
+        ),
+        (("--data.where", "{sln_positive: [false]}"), "data.where.sln_positive, which is an outcome"),
+        (("--data.where", "{cn_stage: cN0}"), r"expected a list of values.*\{cn_stage: \[cN0\]\}"),
+        (
+            ("--data.where", "{tumour_size_mm: {max: 20}}", "--data.ingest.relative_diameter", "20"),
+            "data.(clinical|where) = tumour_size_mm with data.ingest.relative_diameter",
+        ),
+        (
+            ("--data.clinical", "[tumour_size_mm, birads]", "--data.sln.column", "proxy_birads5"),
+            "data.clinical with birads and data.sln.column = proxy_birads5, which is made of it",
+        ),
+        (
+            ("--data.where", "{birads: ['5']}", "--data.sln.column", "proxy_birads5"),
+            "data.where with birads and data.sln.column = proxy_birads5, which is made of it",
+        ),
     ],
 )
 def test_refused(words: tuple[str, ...], sentence: str) -> None:
@@ -54,6 +84,29 @@ def test_what_belongs_together_is_accepted() -> None:
     assert fixed.crop.policy == "fixed"
 
 
+def test_radiomics_is_measured_only_where_something_reads_it() -> None:
+    assert config().reads_radiomics
+    assert config(*IMAGES, "--baselines", "[size, 'radiomics_forest@bmode.peritumoral']").reads_radiomics
+    assert not config(*IMAGES, "--baselines", "[size]").reads_radiomics
+    clinical = ("--model.tabular", "clinical")
+    assert not config(*clinical, "--baselines", "[size, radiomics_svm@clinical]").reads_radiomics
+    assert not config(*IMAGES, "--baselines", "[radiomics_lasso@embedding.bmode]").reads_radiomics
+
+
+def test_the_bundle_is_told_whom_it_is_for() -> None:
+    from usdlr.inference.bundle import Preparation
+
+    one = config("--data.where", "{cn_stage: [cN0], age_years: {min: 18}}", "--radiomics.modalities", "[bmode]")
+    assert one.preparation.where == {"cn_stage": ["cN0"], "age_years": {"min": 18.0}}
+    assert Preparation.from_dict(one.preparation.as_dict()) == one.preparation
+    assert one.identity() != config("--radiomics.modalities", "[bmode]").identity()
+    # A bundle from before there were conditions is for everybody, and measured every modality.
+    state = config().preparation.as_dict()
+    del state["radiomics"]["modalities"]
+    assert Preparation.from_dict(state) == config().preparation
+    assert config().preparation.where == {}
+
+
 def test_a_part_with_options_comes_back_from_its_own_file(tmp_path: Path) -> None:
     import yaml
 
@@ -61,3 +114,19 @@ def test_a_part_with_options_comes_back_from_its_own_file(tmp_path: Path) -> Non
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(one.as_dict(), sort_keys=False))
     assert read_config([str(path), "--out", "x"])[0].as_dict() == one.as_dict()
+
+
+def test_lymph_nodes_get_branches_of_their_own() -> None:
+    plain, both = config(), config("--data.sites", "[axilla, tumour]")
+    assert plain.model.sites == plain.data.sites == ["tumour"]
+    assert both.model.sites == both.preparation.network.sites == ["tumour", "axilla"]
+    count = len(plain.model.image_blocks)
+    assert both.model.image_blocks[:count] == plain.model.image_blocks
+    assert [f"{block}@axilla" for block in plain.model.image_blocks] == list(both.model.image_blocks[count:])
+    for words, sentence in (
+        (("--data.sites", "[axilla]"), r"data.sites = \['axilla'\], expected \[tumour\], or \[tumour, axilla\]"),
+        (("--model.sites", "[tumour, axilla]"), "expected one statement; leave model.sites out"),
+        (("--baselines", "['radiomics_ridge@embedding.bmode.intratumoral@axilla']"), "found"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            config(*words)

@@ -81,7 +81,7 @@ def test_unequal_runs_are_refused_without_naming_a_patient(folder: Path, name: s
 def test_an_unfinished_run_is_refused(folder: Path, tmp_path: Path) -> None:
     made_run(made_config(), tmp_path / "run")
     (tmp_path / "run" / "provenance.json").unlink()
-    with pytest.raises(DataError, match="is unfinished, 0 steps done, expected a finished run"):
+    with pytest.raises(DataError, match="is unfinished, 4 steps done, expected a finished run"):
         Judged.read(tmp_path / "run")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from usdlr.core.types import Stage
 from usdlr.data.dataset import AxillaDataset
 from usdlr.experiment import fit
 from usdlr.experiment.config import ExperimentConfig
+from usdlr.experiment.layout import Layout
+from usdlr.experiment.selections import readout_nomograms
 from usdlr.inference.stage_files import load_stage
 from usdlr.models.network import FusionNetwork
 
@@ -67,7 +70,7 @@ def test_networks_of_a_fold_learn_nothing_from_its_patients_in_either_stage(
             assert abs(len(learned[0]) - len(learned[2])) <= 1
         else:
             # The second stage's networks start from the first's, of the same patients.
-            before = load_stage(run_copy / "work" / "fits" / "bundle" / "sln", config.model, config.crop.size_px)
+            before = load_stage(run_copy / "work" / "fits" / "bundle" / "sln", config.ensemble)
             for start, network in zip(unfitted.starts, before.networks, strict=True):
                 torch.testing.assert_close(start, dict(network.state_dict()))
             assert learned[0] <= kept[Stage.SLN][0]
@@ -78,6 +81,15 @@ def test_networks_of_a_fold_learn_nothing_from_its_patients_in_either_stage(
         raw = pd.read_parquet(job.folder / "axillae.parquet")
         np.testing.assert_allclose(raw.filter(like="contribution.").sum(axis=1), raw["logit"], atol=1e-12)
         assert read_json(job.folder / "stage.json")["readout"] == "signature.json"
+    # The report draws what predicts.
+    drawn = readout_nomograms(config, Layout(run_copy))
+    for stage in Stage:
+        readout = load_stage(run_copy / "work" / "fits" / "bundle" / str(stage), config.ensemble).readout
+        assert readout is not None
+        assert [one.name for one in drawn[stage].variables] == [one.name for one in readout.nomogram.variables]
+        assert drawn[stage].probability_at(50.0) == readout.nomogram.probability_at(50.0)
+        assert all(one.title == "Signature score" for one in drawn[stage].variables if one.name == "radiomics_score")
+    assert readout_nomograms(replace(config, readout="network"), Layout(run_copy)) == {}
 
 
 def test_a_joint_head_has_one_set_of_networks_and_a_signature_per_stage(

@@ -22,7 +22,9 @@ from usdlr.core.hashing import file_hash, table_hash
 from usdlr.core.journal import Journal
 from usdlr.core.types import ContractStatus, RiskGroup
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE
-from usdlr.experiment.run import run_experiment
+from usdlr.experiment.run import compare_baselines, run_experiment
+from usdlr.experiment.runs import runs_table
+from usdlr.experiment.sweep.share import start_from_others
 from usdlr.inference.bundle import load_bundle
 
 TABLES = {
@@ -264,11 +266,11 @@ class Interrupter:
         self.left = after
         original = Journal.mark_done
 
-        def mark_done(journal: Journal, name: str, key: Any, outputs: Any) -> None:
+        def mark_done(journal: Journal, name: str, key: Any, outputs: Any, time_s: Any = None) -> None:
             if self.left == 0:
                 raise KeyboardInterrupt
             self.left -= 1
-            original(journal, name, key, outputs)
+            original(journal, name, key, outputs, time_s)
 
         monkeypatch.setattr(Journal, "mark_done", mark_done)
 
@@ -298,6 +300,43 @@ def test_finished_run_is_not_repeated(run_copy: Path, cohort: Path, monkeypatch:
     before = {path: path.stat().st_mtime_ns for path in run_copy.rglob("*.parquet")}
     run_experiment(tiny_config(cohort), run_copy)
     assert {path: path.stat().st_mtime_ns for path in run_copy.rglob("*.parquet")} == before
+
+
+def test_how_long_every_step_took_is_told(run_folder: Path) -> None:
+    row = runs_table([run_folder]).iloc[0]
+    seconds = {str(name): row[name] for name in row.index if str(name).startswith("step_s.")}
+    steps = ("ingest", "fingerprints", "features", "cohort", "fits-sln", "fits-nsln", "baselines", "results")
+    assert list(seconds) == [f"step_s.{step}" for step in steps]
+    assert all(value >= 0 for value in seconds.values())
+    assert seconds["step_s.fits-sln"] > 0
+    assert row["wall_s"] <= sum(seconds.values()) + 0.1
+
+
+def test_a_point_of_a_sweep_with_another_network_takes_cohort_and_baselines(
+    run_folder: Path, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    config = tiny_config(cohort, "--model.fusion", "late", "--model.dropout", "0.4", "--fit.epochs", "1")
+    assert start_from_others(config.as_dict(), target, [run_folder]) == run_folder
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("found a step that was done again")
+
+    with monkeypatch.context() as patch:
+        for name in ("ingest", "extract", "run_baselines", "fingerprint_table"):
+            patch.setattr(f"usdlr.experiment.run.{name}", never)
+        patch.setattr("usdlr.data.samples.cut_sample", never)
+        scores = compare_baselines(config, target)
+    pd.testing.assert_frame_equal(scores, pd.read_parquet(run_folder / "work" / "baselines.parquet"))
+    origin = read_json(target / "cases.provenance.json")
+    assert "fusion" not in origin["config"]["model"], "what does not matter to the cohort is not told of it"
+    assert origin["config"]["crop"] == config.as_dict()["crop"]
+    # Another seed divides the patients differently: the features are taken, the cohort is not.
+    other = tmp_path / "other"
+    reseeded = tiny_config(cohort, "--seed", "5")
+    assert start_from_others(reseeded.as_dict(), other, [run_folder]) == run_folder
+    assert not (other / "splits.csv").exists()
+    assert (other / "features.parquet").exists()
 
 
 def test_damaged_result_is_made_again(run_copy: Path, run_folder: Path, cohort: Path) -> None:

@@ -25,6 +25,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "a", folder / "c")
     for name in ("metrics.json", "provenance.json"):
         (folder / "c" / name).unlink()
+    shutil.rmtree(folder / "c" / ".journal")
     (folder / "c" / ".journal").mkdir()
     (folder / "c" / ".journal" / "ingest.json").write_text("{}")
     return folder
@@ -64,6 +65,8 @@ def test_the_table_holds_what_the_run_predicts(two: Path) -> None:
         assert row[f"{stage}_share_of_limit"] == 0.8
     assert (row["fnr_sln"], row["fnr_sln_misses"], row["fnr_sln_positives"]) == (0.125, 4, 32)
     assert (row["state"], row["cohort"], row["wall_s"], row["axillae"]) == ("finished", "simulated", 12.5, 64)
+    steps = {"step_s.ingest": 2.5, "step_s.fits-sln": 14.0, "step_s.results": 2.0}
+    assert {name: row[name] for name in map(str, table) if name.startswith("step_s.")} == steps
     assert table["contract"].tolist()[::2] == ["uncertified", "certified"]
     assert table["seed"].tolist() == [0, 0, 1]
     assert [name for name in table if str(name).startswith("setting.")] == ["setting.model.dropout"]

@@ -16,7 +16,7 @@ from usdlr.core.errors import DataError
 from usdlr.core.files import write_json
 from usdlr.core.types import Stage
 from usdlr.evaluation.ceiling import CeilingScores
-from usdlr.experiment.config import DataSettings
+from usdlr.experiment.data_settings import DataSettings
 from usdlr.experiment.truth import LimitDesign, ceiling_lines, ceiling_scores, read_truth, run_truth, truth_files
 from usdlr.simulate.centres import CENTRES
 from usdlr.simulate.cohort import draw_cohort

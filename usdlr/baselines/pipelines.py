@@ -24,6 +24,8 @@ from usdlr.core.leak import Rows, require_split
 from usdlr.core.named_parts import nearest
 from usdlr.core.types import Split
 
+CLINICAL_TOO = " and clinical variables"  # of a title; see Baseline.titled
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -34,7 +36,7 @@ class Baseline:
     name : str
         Key in ``metrics.json``.
     title : str
-        Words for the report.
+        Words for the report, where every clinical variable is read; see :meth:`titled`.
     columns : callable
         Chooses its columns from those of the design table.
     build : callable
@@ -55,6 +57,19 @@ class Baseline:
     by_patient: bool = False
     learner: str | None = None
     block: Block | None = None
+
+    def titled(self, clinical: Sequence[str]) -> str:
+        """The title in an experiment with these clinical variables, which says what is read there and no more.
+
+        Examples
+        --------
+        >>> BASELINES["radiomics_forest"].titled(["tumour_size_mm"])
+        'radiomics and size (random forest)'
+        >>> BASELINES["radiomics_forest"].titled([])
+        'radiomics (random forest)'
+        """
+        words = {(): "", ("tumour_size_mm",): " and size"}.get(tuple(clinical), CLINICAL_TOO)
+        return self.title.replace(CLINICAL_TOO, words)
 
     @property
     def reads_embeddings(self) -> bool:
@@ -124,7 +139,7 @@ def _logistic(seed: int, count: int) -> Any:
 
 
 def _of_all(name: str, learner: str, build: Callable[[int, int], Any], by_patient: bool = False) -> Baseline:
-    return Baseline(name, f"radiomics and size ({learner})", _everything, build, by_patient, learner)
+    return Baseline(name, f"radiomics{CLINICAL_TOO} ({learner})", _everything, build, by_patient, learner)
 
 
 BASELINES: dict[str, Baseline] = {
@@ -138,7 +153,7 @@ BASELINES: dict[str, Baseline] = {
         _of_all("radiomics_ridge", "ridge logistic regression", _ridge, True),
         replace(
             _of_all("radiomics_signature", "LASSO signature and logistic nomogram", _signature, True),
-            title="radiomics signature and size (logistic nomogram)",
+            title=f"radiomics signature{CLINICAL_TOO} (logistic nomogram)",
         ),
         _of_all("radiomics_svm", "support vector machine", _svm, True),
     )

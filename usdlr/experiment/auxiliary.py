@@ -11,6 +11,7 @@ import pandas as pd
 from usdlr.core.modalities import ELASTO
 from usdlr.data.dataset import Axillae
 from usdlr.data.samples import Sample, SampleStore
+from usdlr.inference.sites import shows_tumour
 from usdlr.models.auxiliary import encode_birads
 
 Values = npt.NDArray[np.float64]
@@ -39,6 +40,7 @@ def auxiliary_targets(
     for column, name in enumerate(names):
         per_image = stiffness(store.samples) if name == "stiffness" else encode_birads(cases["birads"])
         take = np.nanmean if name == "stiffness" else np.nanmax
+        per_image = np.where(shows_tumour(store), per_image, np.nan)
         for row, images in enumerate(axillae.images):
             known = per_image[images][np.isfinite(per_image[images])]
             out[row, column] = take(known) if len(known) else np.nan

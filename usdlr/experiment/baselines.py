@@ -17,6 +17,7 @@ from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import ConfigError
 from usdlr.core.hashing import derive_seed
 from usdlr.core.leak import Rows
+from usdlr.core.regions import AT
 from usdlr.core.tables import CASES
 from usdlr.core.types import Split, Stage
 from usdlr.data.samples import SampleStore
@@ -24,6 +25,7 @@ from usdlr.experiment.cohort import axilla_labels, image_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
 from usdlr.inference.reading import EMBEDDING
+from usdlr.inference.sites import is_tumour
 from usdlr.inference.stage import prepare_torch
 from usdlr.inference.stage_files import STAGE, load_stage, weights_name
 
@@ -57,7 +59,7 @@ def run_baselines(job: BaselineJob) -> pd.DataFrame:
     fold = splits[splits["fold"] == job.fold].set_index("patient_id")["split"]
     split = fold.loc[list(cases["patient_id"])].to_numpy()
     labels = axilla_labels(cases, config.data)
-    test = np.flatnonzero(split == str(Split.TEST))
+    test = np.flatnonzero((split == str(Split.TEST)) & is_tumour(cases))
     baselines = [baseline_named(name) for name in config.baselines]
     parts = []
     for stage in Stage:
@@ -102,10 +104,11 @@ def image_embeddings(
             "fit the networks first (usdlr run), or leave the baseline out"
         )
     prepare_torch(config.threads)
-    model = load_stage(folder, config.model, config.crop.size_px)
+    model = load_stage(folder, config.ensemble)
     store = SampleStore.load(layout.crops)
     table = model.embed(cases, store, design, config.fit.batch_size, by="image").set_index("image_id")
-    return table[[name for name in table if str(name).startswith(EMBEDDING)]]
+    # Plain models read tumours' images alone, which have no block of nodes.
+    return table[[name for name in table if str(name).startswith(EMBEDDING) and AT not in str(name)]]
 
 
 def networks_read(config: ExperimentConfig, layout: Layout) -> list[str]:

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from usdlr.core.columns import AXILLA_KEY
-from usdlr.core.endpoints import BURDEN_GE3, N_POSITIVE, derived_endpoints
+from usdlr.core.columns import AXILLA_KEY, DERIVED
+from usdlr.core.endpoints import derived_endpoints
 from usdlr.core.errors import ConfigError, DataError
-from usdlr.core.types import ExclusionCode, Site, Stage
-from usdlr.experiment.config import DataSettings
-from usdlr.inference.predictor import NOT_TUMOUR, exclusion_table
+from usdlr.core.types import ExclusionCode, Stage
+from usdlr.core.where import outside
+from usdlr.experiment.data_settings import DataSettings
+from usdlr.inference.predictor import exclusion_table
+from usdlr.inference.sites import is_tumour, orphans, unread
 from usdlr.ingest.adapter import adapter_named
 from usdlr.ingest.centres import load_all
 from usdlr.ingest.duplicates import require_disjoint_pictures, same_picture
@@ -20,13 +22,13 @@ from usdlr.ingest.split_schemes import from_table
 from usdlr.ingest.splits import SplitSettings, make_splits
 from usdlr.simulate.centres import SIMULATED_PREFIX
 
-DERIVED = (N_POSITIVE, BURDEN_GE3)
-
 load_all()  # adapters are looked up by name below, whatever else was imported
 
 
 def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cases with spacing whose stage-1 endpoint is known, and exclusion rows for the others.
+    """Cases of the cohort with spacing whose stage-1 endpoint is known, and exclusion rows for the others.
+
+    Of several reasons the condition of ``data.where`` is told: whoever is outside the cohort does not lack an outcome.
 
     Raises
     ------
@@ -52,8 +54,7 @@ def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame
                 str(ExclusionCode.ENDPOINT_MISSING),
                 f"found no {data.sln.column}, expected true or false; add the outcome or leave the case out",
             )
-    for image_id in cases["image_id"][cases["site"] != str(Site.TUMOUR)]:
-        reasons[str(image_id)] = NOT_TUMOUR
+    reasons |= unread(cases, data.sites)
     for image_id in cases["image_id"][cases["row_mm"].isna() | cases["col_mm"].isna()]:
         reasons.setdefault(
             str(image_id),
@@ -62,6 +63,8 @@ def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame
                 "found no spacing, expected millimetres per pixel for ring and crop; state it in the source's table",
             ),
         )
+    reasons |= outside(cases, data.where)
+    reasons |= orphans(cases[~cases["image_id"].isin(list(reasons))])
     kept = cases[~cases["image_id"].isin(list(reasons))].reset_index(drop=True)
     if kept.empty:
         code, sentence = next(iter(reasons.values()))
@@ -142,6 +145,8 @@ def quality_counts(cases: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Image sets by quality flag, spacing source, state of elastography and source of the contour."""
     counts = {"flags": cases["quality_flags"].dropna().str.split().explode().value_counts()}
     counts |= {name: cases[name].value_counts() for name in ("spacing_source", "elasto_state", "mask_source")}
+    if not is_tumour(cases).all():
+        counts["site"] = cases["site"].value_counts()
     return {name: {str(word): int(n) for word, n in part.sort_index().items()} for name, part in counts.items()}
 
 
@@ -154,10 +159,13 @@ def stage_labels(labels: pd.DataFrame, stage: Stage) -> pd.Series:
 def image_labels(
     cases: pd.DataFrame, labels: pd.DataFrame, stage: Stage
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The stage's label of every image set, (images,), not-a-number where the stage does not train on it."""
+    """The stage's label of every image set, (images,), not-a-number where the stage's tables do not train on it.
+
+    They train on no image of a lymph node, which has no row among radiomics and clinical variables.
+    """
     known = labels[AXILLA_KEY].assign(label=stage_labels(labels, stage))
     joined = cases[AXILLA_KEY].merge(known, on=AXILLA_KEY, how="left", validate="many_to_one")
-    return joined["label"].to_numpy(np.float64)
+    return np.where(is_tumour(cases), joined["label"].to_numpy(np.float64), np.nan)
 
 
 def endpoint_values(cases: pd.DataFrame, column: str) -> pd.Series:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from usdlr.baselines.blocks import RADIOMICS_BLOCK
 from usdlr.baselines.pipelines import baseline_named, check_baselines
-from usdlr.core.columns import CASES
 from usdlr.core.endpoints import BURDEN_GE3
 from usdlr.core.errors import ConfigError
 from usdlr.core.modalities import MODALITIES
 from usdlr.core.named_parts import split_part
-from usdlr.core.regions import WITH_MARGIN, Region
-from usdlr.core.types import OnUncertified, Stage
+from usdlr.core.regions import WITH_MARGIN, Region, block_site
+from usdlr.core.types import OnUncertified, Roi, Site
 from usdlr.data.augment import ViewSettings
 from usdlr.decision.calibration import CALIBRATORS
 from usdlr.decision.thresholds import ContractSettings
+from usdlr.experiment.data_settings import DataSettings
 from usdlr.imaging.crop import CropSettings
 from usdlr.inference.bundle import Preparation
 from usdlr.inference.signature import SignatureSettings, signature_settings
-from usdlr.ingest.settings import IngestSettings
+from usdlr.inference.variants import Variant, ensemble_of
 from usdlr.ingest.splits import SplitSettings
 from usdlr.models.heads import build_head, check_head_and_loss
 from usdlr.models.losses import LOSSES
-from usdlr.models.settings import NetworkSettings
+from usdlr.models.settings import CLINICAL_BLOCK, NO_TABLE, NetworkSettings
 from usdlr.models.shapley import MOST_BLOCKS
-from usdlr.radiomics.design import require_preoperative
 from usdlr.radiomics.engines import DEFAULT_ENGINE
 from usdlr.radiomics.selection.chain import check_steps
 from usdlr.radiomics.settings import RadiomicsSettings
@@ -33,78 +33,6 @@ from usdlr.tasks.settings import FitSettings
 
 # Losses under which log-odds are not shifted on purpose.
 UNWEIGHTED = ("bce", "focal")
-# What is stated in millimetres, and has no meaning where lengths are relative to the lesion.
-LENGTHS = tuple(column.name for column in CASES if column.unit == "mm")
-
-
-@dataclass(frozen=True)
-class EndpointSettings:
-    """What one stage predicts.
-
-    Parameters
-    ----------
-    column : str
-        Boolean column of ``cases``.
-    positive : str
-        Words for the positive class.
-    proxy : str or None
-        A sentence when the column only stands in for node status.
-    """
-
-    column: str
-    positive: str
-    proxy: str | None = None
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """Where the cases come from.
-
-    Parameters
-    ----------
-    centre : str
-        Name of the centre adapter.
-    root : str or None
-        Folder of the centre's export; machines differ, so it is given on the command line.
-    sln, nsln : EndpointSettings
-        Endpoints of the two stages.
-    clinical : list of str
-        Pre-operative numeric variables that join the radiomics block.
-    ingest : IngestSettings
-        Field of view, drawn marks, repair of contours, millimetres or a scale relative to the lesion.
-    external : dict of str to str or None
-        Further sources, folder of the export by centre adapter, whose patients never train: the bundle judges them,
-        and nothing of them reaches a selector, score, network, calibrator or threshold. Folders are given on the
-        command line, as ``data.root`` is.
-    """
-
-    centre: str
-    root: str | None = None
-    sln: EndpointSettings = field(
-        default_factory=lambda: EndpointSettings("sln_positive", "positive sentinel lymph node")
-    )
-    nsln: EndpointSettings = field(
-        default_factory=lambda: EndpointSettings("nsln_positive", "positive non-sentinel lymph node")
-    )
-    clinical: list[str] = field(default_factory=lambda: ["tumour_size_mm"])
-    ingest: IngestSettings = field(default_factory=IngestSettings)
-    external: dict[str, str | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        require_preoperative(self.clinical)
-        measured = [name for name in self.clinical if name in LENGTHS]
-        if self.ingest.relative_diameter is not None and measured:
-            raise ConfigError(
-                f"found data.clinical = {measured[0]} with data.ingest.relative_diameter, under which every length is "
-                "relative to the lesion and no size in millimetres is kept, expected variables without a length; leave "
-                "it out, e.g. data.clinical = []"
-            )
-        if self.sln.column == self.nsln.column:
-            raise ConfigError(f"found data.sln.column = data.nsln.column = {self.sln.column!r}, expected two endpoints")
-
-    def endpoint(self, stage: Stage) -> EndpointSettings:
-        """The endpoint of a stage."""
-        return self.sln if stage is Stage.SLN else self.nsln
 
 
 @dataclass(frozen=True)
@@ -123,12 +51,21 @@ class SelectionSettings:
         they then choose instead of the two above.
     bootstraps : int
         Draws of the training patients on which the choice is repeated, for the report alone; 0 for none.
+    stability : str or None
+        A table ``repeats_*.parquet`` of ``usdlr features --stability`` with the experiment's features: those whose
+        ICC(2,1) over the repeated measurements of the fold's own training cases is below ``min_icc``, or unknown, go
+        first, and of correlated ones the step ``correlation`` keeps the most stable. Machines differ: its content
+        decides, not its path.
+    min_icc : float
+        That bound; 0.75 is where Koo and Li (2016), doi:10.1016/j.jcm.2016.02.012, let good begin.
     """
 
     max_features: int = 40
     max_correlation: float = 0.9
     steps: list[str | dict[str, Any]] | None = None
     bootstraps: int = 20
+    stability: str | None = None
+    min_icc: float = 0.75
 
     def __post_init__(self) -> None:
         if self.max_features < 1 or not 0 < self.max_correlation <= 1:
@@ -138,6 +75,8 @@ class SelectionSettings:
             )
         if self.bootstraps < 0:
             raise ConfigError(f"found selection.bootstraps = {self.bootstraps}, expected 0 or more")
+        if not 0 < self.min_icc <= 1:
+            raise ConfigError(f"found selection.min_icc = {self.min_icc}, expected a correlation above 0 up to 1")
         if self.steps is not None:
             check_steps(self.steps)
 
@@ -168,6 +107,12 @@ class ExperimentConfig:
         The network.
     fit : FitSettings
         How it is fitted.
+    variants : dict of str to dict
+        An ensemble over crops and networks: by name, what a variant changes of ``crop`` and ``model``, e.g.
+        ``{wide: {crop: {context_mm: 12}}, resnet: {model: {backbone: resnet50}}}``. Every variant trains
+        ``fit.members`` networks, and a stage's log-odds are the mean of all of them. Then the networks are those of
+        the variants alone; ``own: {}`` adds that of ``crop`` and ``model`` as they are. All variants have the same
+        ``modalities``, ``rois``, ``sites``, ``tabular`` and ``head``. Empty: one crop, one network.
     calibrator : str or dict
         How raw log-odds become probabilities: a name of :data:`usdlr.decision.calibration.CALIBRATORS`, or that name
         with its options.
@@ -201,6 +146,7 @@ class ExperimentConfig:
     crop: CropSettings = field(default_factory=CropSettings)
     model: NetworkSettings = field(default_factory=NetworkSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     calibrator: str | dict[str, Any] = "platt"
     views: int = 1
     contract: ContractSettings = field(default_factory=ContractSettings)
@@ -226,7 +172,9 @@ class ExperimentConfig:
                 f"{', '.join(UNWEIGHTED)}"
             )
         ViewSettings(self.views)
+        self._take_sites()
         signature_settings(self.readout)
+        self._check_table()
         self._check_head()
         self._check_crop()
         self._check_blocks()
@@ -238,18 +186,51 @@ class ExperimentConfig:
                 "0.15"
             )
 
+    def _check_table(self) -> None:
+        """Refuse networks without a table that something asks for, or a table without anything in it."""
+        tabular = self.model.tabular
+        if self.signature is not None and not self.model.reads_radiomics:
+            raise ConfigError(
+                f"found readout = signature with model.tabular = {tabular}, expected a table with radiomics: a "
+                "signature is fitted over it and the embeddings; use model.tabular = joint or split, or readout = "
+                "network"
+            )
+        if tabular == CLINICAL_BLOCK and not self.data.clinical:
+            raise ConfigError(
+                "found model.tabular = clinical without data.clinical, expected at least one variable there; add it, "
+                "or use model.tabular = none"
+            )
+
+    def _take_sites(self) -> None:
+        """Give the network the branches of ``data.sites``."""
+        stated, sites = self.model.sites, self.data.sites
+        if stated not in (sites, [str(Site.TUMOUR)]):
+            raise ConfigError(
+                f"found model.sites = {stated} with data.sites = {sites}, expected one statement; leave model.sites "
+                "out, it is taken from data.sites"
+            )
+        object.__setattr__(self, "model", replace(self.model, sites=list(sites)))
+
     def _check_baselines(self) -> None:
         """Refuse baselines without anything to read; keep their own names, which are safe in paths of metrics."""
         names = check_baselines(
             self.baselines,
             clinical=self.data.clinical,
             rois=list(map(str, self.radiomics.rois)),
-            image_blocks=self.model.image_blocks,
+            image_blocks=[block for block in self.model.image_blocks if block_site(block) is Site.TUMOUR],
         )
         if self.data.external and any(baseline_named(name).reads_embeddings for name in names):
             raise ConfigError(
                 "found a baseline on embeddings with data.external, whose axillae get the scores of radiomics and "
                 "clinical baselines only; leave one of them out"
+            )
+        for name in names:
+            block = baseline_named(name).block
+            if block is None or block.kind != RADIOMICS_BLOCK or block.modality in (None, *self.radiomics.modalities):
+                continue
+            raise ConfigError(
+                f"found the baseline {name} with radiomics.modalities = {', '.join(self.radiomics.modalities)}, "
+                f"expected {block.modality} among them; add it or leave the baseline out"
             )
         object.__setattr__(self, "baselines", names)
 
@@ -266,8 +247,9 @@ class ExperimentConfig:
 
     def _check_blocks(self) -> None:
         """Refuse more blocks than a prediction can be divided among exactly."""
-        split = 1 + len(MODALITIES) * len(self.radiomics.rois)
-        blocks = len(self.model.image_blocks) + (split if self.model.tabular == "split" else 1)
+        split = 1 + len(self.radiomics.modalities) * len(self.radiomics.rois)
+        tables = {"split": split, NO_TABLE: 0}.get(self.model.tabular, 1)
+        blocks = len(self.model.image_blocks) + tables
         if blocks > MOST_BLOCKS:
             raise ConfigError(
                 f"found up to {blocks} blocks, {len(self.model.image_blocks)} of them of images, expected "
@@ -277,17 +259,19 @@ class ExperimentConfig:
 
     def _check_crop(self) -> None:
         """Refuse a crop that every ring would reach beyond."""
-        if self.crop.policy != "adjustable":  # what a fixed crop cuts depends on the lesion, and is counted
-            return
-        for name in self.model.rois:
-            region = Region.named(name)
-            margin = (region.margin_mm or self.radiomics.margin_mm) if region.kind in WITH_MARGIN else 0.0
-            if margin > self.crop.context_mm:
-                raise ConfigError(
-                    f"found the region {name} with a margin of {margin:g} mm and crop.context_mm = "
-                    f"{self.crop.context_mm:g}, expected a crop that holds the ring; set crop.context_mm to at least "
-                    f"{margin:g}"
-                )
+        for variant in self.ensemble:
+            if variant.crop.policy != "adjustable":  # what a fixed crop cuts depends on the lesion, and is counted
+                continue
+            place = f"variants.{variant.name}.crop" if variant.name else "crop"
+            for name in self.model.rois:
+                region = Region.named(name)
+                margin = (region.margin_mm or self.radiomics.margin_mm) if region.kind in WITH_MARGIN else 0.0
+                if margin > variant.crop.context_mm:
+                    raise ConfigError(
+                        f"found the region {name} with a margin of {margin:g} mm and {place}.context_mm = "
+                        f"{variant.crop.context_mm:g}, expected a crop that holds the ring; set {place}.context_mm to "
+                        f"at least {margin:g}"
+                    )
 
     @property
     def signature(self) -> SignatureSettings | None:
@@ -295,9 +279,26 @@ class ExperimentConfig:
         return signature_settings(self.readout)
 
     @property
+    def reads_radiomics(self) -> bool:
+        """Whether anything reads radiomics: the networks or a baseline; otherwise nothing is measured."""
+        every = [f"{modality}.{roi}.original.firstorder.Mean" for modality in MODALITIES for roi in Roi]
+        return self.model.reads_radiomics or any(baseline_named(name).columns(every) for name in self.baselines)
+
+    @property
     def networks(self) -> int:
         """Networks of every fitted stage."""
-        return self.fit.members * (self.signature.folds if self.signature else 1)
+        return len(self.network_variants)
+
+    @property
+    def ensemble(self) -> tuple[Variant, ...]:
+        """What the networks are made of and which crop they read: every variant, at least one."""
+        return ensemble_of(self.model, self.crop, self.variants)
+
+    @property
+    def network_variants(self) -> tuple[Variant, ...]:
+        """The variant of every network of a fitted stage, in the order of :mod:`usdlr.inference.variants`."""
+        once = [variant for variant in self.ensemble for _ in range(self.fit.members)]
+        return tuple(once * (self.signature.folds if self.signature else 1))
 
     @property
     def preparation(self) -> Preparation:
@@ -312,6 +313,9 @@ class ExperimentConfig:
             threads=self.threads,
             views=self.views,
             relative_diameter=self.data.ingest.relative_diameter,
+            where=self.data.where,
+            measure=self.reads_radiomics,
+            variants=tuple(replace(one, network=one.network.without_start()) for one in self.ensemble if one.name),
         )
 
     @property
@@ -321,7 +325,10 @@ class ExperimentConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: what YAML and JSON give back."""
-        return asdict(self) | {"radiomics": self.radiomics.as_dict()}
+        content = asdict(self) | {"radiomics": self.radiomics.as_dict()}
+        if not self.variants:  # an experiment without any is the same as before there were some
+            del content["variants"]
+        return content
 
     def identity(self) -> dict[str, Any]:
         """What decides the result: everything but the machine's paths and the number of processes."""
@@ -330,7 +337,11 @@ class ExperimentConfig:
         content["data"].pop("root")
         content["data"]["external"] = sorted(content["data"]["external"])  # without their paths
         content["model"].pop("weights_file")  # a path; the file's hash is among the run's inputs
+        for variant in content.get("variants", {}).values():
+            if variant and variant.get("model"):
+                variant["model"].pop("weights_file", None)
         content["splits"].pop("table")  # likewise
+        content["selection"]["stability"] = self.selection.stability is not None  # likewise
         for name in ("workers", "wandb"):  # how it is fitted and logged, not what comes of it
             content["fit"].pop(name)
         return content
@@ -338,7 +349,7 @@ class ExperimentConfig:
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested settings as dotted keys."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or (not value and prefix.startswith("variants.")):  # an empty variant is one
         return {prefix: value}
     return {
         name: item for key, part in value.items() for name, item in flat(part, f"{prefix}.{key}".lstrip(".")).items()

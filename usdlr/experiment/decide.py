@@ -111,7 +111,7 @@ def _one_fold(
         )
         save_interval(folder, interval)
         seen |= calibrator.fitted_patients_
-        model_id = load_stage(folder, config.model, config.crop.size_px).model_id
+        model_id = load_stage(folder, config.ensemble).model_id
         rows = calibrated_rows(raw, calibrator, interval, stage=stage, fold=fold, split=split, model_id=model_id)
         probability[stage] = rows["probability"].to_numpy()
         parts.append(rows)

@@ -31,6 +31,7 @@ from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
 from usdlr.inference.bundle import CONTRACT, Bundle
 from usdlr.inference.predictor import Prepared, predict_prepared, prepare_cases
+from usdlr.inference.sites import tumours
 from usdlr.ingest.adapter import adapter_named, require_folder
 from usdlr.ingest.duplicates import fingerprint_table, require_disjoint_pictures, same_picture
 from usdlr.ingest.pipeline import ingest
@@ -161,6 +162,7 @@ class ExternalSource:
             self.layout.out,
             jobs=self.config.jobs,
             ledger=self.folder / "features",
+            measure=self.config.reads_radiomics,
         )
         excluded = pd.concat([before, prepared.exclusions], ignore_index=True)
         prepared.store.save(self.folder / "crops.npz")
@@ -192,7 +194,10 @@ class ExternalSource:
         split = fold.loc[list(cases["patient_id"])].to_numpy()
         labels = axilla_labels(cases, config.data)
         others = self.prepared()
-        judged = with_columns(others.design, list(design.columns), f"what judges {self.name}")
+        seen = tumours(others.cases)
+        judged = with_columns(
+            others.design.loc[list(seen["image_id"])], list(design.columns), f"what judges {self.name}"
+        )
         parts = []
         for stage in Stage:
             label = image_labels(cases, labels, stage)
@@ -207,7 +212,7 @@ class ExternalSource:
                     judged=judged,
                     seed=derive_seed(config.seed, "baseline", name, BUNDLE_FOLD, stage),
                 )
-                part = others.cases[AXILLA_KEY].assign(score=score)
+                part = seen[AXILLA_KEY].assign(score=score)
                 part = part.groupby(AXILLA_KEY, sort=False)["score"].mean().reset_index()
                 parts.append(part.assign(stage=str(stage), fold=BUNDLE_FOLD, name=name))
         scores = pd.concat(parts, ignore_index=True)
@@ -235,7 +240,10 @@ class ExternalSource:
             labels=axilla_labels(prepared.cases, self.config.data),
             thresholds={Stage.SLN: contract.t_sln, Stage.NSLN: contract.t_nsln},
             baselines={
-                name: BaselineScores(baseline_named(name).title, scores[scores["name"] == name].drop(columns="name"))
+                name: BaselineScores(
+                    baseline_named(name).titled(self.config.data.clinical),
+                    scores[scores["name"] == name].drop(columns="name"),
+                )
                 for name in self.config.baselines
             },
             cohort={

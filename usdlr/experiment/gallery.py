@@ -13,6 +13,7 @@ from usdlr.core.types import RiskGroup, SpacingSource
 from usdlr.core.units import Spacing
 from usdlr.imaging.rings import peritumoral_ring
 from usdlr.imaging.store import read_case
+from usdlr.inference.sites import tumours
 from usdlr.report.gallery import GalleryCase
 
 # At most this share of the gallery shows misses, so that the groups are seen too.
@@ -45,8 +46,8 @@ def choose(decisions: pd.DataFrame, labels: pd.DataFrame, count: int) -> list[in
 def gallery_cases(
     cases: pd.DataFrame, root: Path, decisions: pd.DataFrame, labels: pd.DataFrame, *, margin_mm: float, count: int
 ) -> list[GalleryCase]:
-    """Read the chosen cases; the first image set of an axilla stands for it."""
-    first = cases.drop_duplicates(AXILLA_KEY).set_index(AXILLA_KEY)
+    """Read the chosen cases; the first image set of an axilla's tumour stands for it."""
+    first = tumours(cases).drop_duplicates(AXILLA_KEY).set_index(AXILLA_KEY)
     truth = labels.set_index(AXILLA_KEY)
     shown = []
     for number, position in enumerate(choose(decisions, labels, count), start=1):

@@ -16,7 +16,7 @@ from usdlr.evaluation import metrics
 from usdlr.evaluation.alignment import by_axilla
 from usdlr.evaluation.intervals import Estimate
 from usdlr.experiment.cohort import axilla_labels, stage_labels
-from usdlr.experiment.config import DataSettings, EndpointSettings
+from usdlr.experiment.data_settings import DataSettings, EndpointSettings
 from usdlr.experiment.layout import Layout
 from usdlr.experiment.runs import FINISHED, find_runs, run_state
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from usdlr.baselines.pipelines import baseline_named
 from usdlr.core.types import Stage
+from usdlr.core.where import condition_words
 from usdlr.data.samples import SampleStore
 from usdlr.decision.contract import Contract
 from usdlr.evaluation.ceiling import CeilingScores
@@ -56,7 +57,9 @@ def run_metrics(
         contract=plain.pop(BUNDLE_FOLD),
         fold_contracts=plain,
         baselines={
-            name: BaselineScores(baseline_named(name).title, scores[scores["name"] == name].drop(columns="name"))
+            name: BaselineScores(
+                baseline_named(name).titled(config.data.clinical), scores[scores["name"] == name].drop(columns="name")
+            )
             for name in config.baselines
         },
         header={
@@ -79,6 +82,7 @@ def run_metrics(
             "exclusions": {str(code): int(n) for code, n in exclusions["code"].value_counts().sort_index().items()},
             "quality": quality_counts(cases) | {"crop": cut_lesions(layout)},
             "relative_diameter": config.data.ingest.relative_diameter,
+            **({"where": condition_words(config.data.where)} if config.data.where else {}),
         },
         ceilings=ceilings,
     )

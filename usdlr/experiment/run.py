@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,27 @@ import yaml
 
 from usdlr.core import tables
 from usdlr.core.errors import ConfigError, DataError, InputError
-from usdlr.core.files import read_json, write_atomic, write_json, write_text
+from usdlr.core.files import read_json, write_atomic, write_text
 from usdlr.core.hashing import file_hash, files_state
-from usdlr.core.journal import Journal
-from usdlr.core.pool import run_all
+from usdlr.core.journal import Journal, timed
+from usdlr.core.named_parts import nearest
+from usdlr.core.pool import one_thread, run_all
 from usdlr.core.progress import say
 from usdlr.core.provenance import Provenance, package_versions
-from usdlr.core.types import Split, Stage
+from usdlr.core.types import Stage
 from usdlr.data.samples import SampleStore
 from usdlr.experiment.baselines import BaselineJob, networks_read, run_baselines
 from usdlr.experiment.cohort import axilla_labels, cohort_splits, select_cohort
 from usdlr.experiment.config import ExperimentConfig, flat
-from usdlr.experiment.decide import decide_all
+from usdlr.experiment.dependence import BASELINES_FREE, COHORT_FREE, settings_but
 from usdlr.experiment.external_steps import ExternalSteps
 from usdlr.experiment.fit import FitJob, run_fit
-from usdlr.experiment.gallery import gallery_cases
 from usdlr.experiment.layout import RAW, Layout
-from usdlr.experiment.results import run_metrics
-from usdlr.experiment.selections import chosen_features, fitted_nomograms
-from usdlr.experiment.truth import ceiling_lines, run_ceilings, run_scenario, run_truth
-from usdlr.inference.bundle import write_bundle
+from usdlr.experiment.needs import require_learnable
+from usdlr.experiment.truth import ceiling_lines, run_truth
+from usdlr.experiment.write_results import write_results
 from usdlr.inference.predictor import exclusion_table, failure_reasons
+from usdlr.inference.sites import design_of, orphans, tumours
 from usdlr.inference.stage_files import weights_name
 from usdlr.ingest.adapter import adapter_named, require_folder
 from usdlr.ingest.duplicates import fingerprint_table
@@ -40,11 +41,11 @@ from usdlr.ingest.pipeline import ingest
 from usdlr.ingest.split_schemes import fold_table_hash
 from usdlr.ingest.splits import BUNDLE_FOLD
 from usdlr.models.encoders import require_encoders
-from usdlr.radiomics.design import design_table
+from usdlr.models.heads import build_head
+from usdlr.radiomics.design import unmeasured
 from usdlr.radiomics.engines import build_engine
 from usdlr.radiomics.extract import extract
-from usdlr.report.inputs import StudyInputs
-from usdlr.report.study import write_report
+from usdlr.radiomics.stability.repeats import read_repeats
 
 # One case may take this long, in a process of its own; then it becomes a row with a reason.
 STALL_S = 1800.0
@@ -73,7 +74,8 @@ def run_experiment(config: ExperimentConfig, out: Path) -> Path:
         If the data cannot be used; a folder that this call created is removed again when that shows before any
         long work.
     """
-    return _Run(config, Layout(out), Journal(out, package_versions())).everything()
+    with one_thread():
+        return _Run(config, Layout(out), Journal(out, package_versions())).everything()
 
 
 def compare_baselines(config: ExperimentConfig, out: Path) -> pd.DataFrame:
@@ -88,6 +90,44 @@ def compare_baselines(config: ExperimentConfig, out: Path) -> pd.DataFrame:
     run.prepare()
     run.baselines()
     return pd.read_parquet(run.layout.baselines)
+
+
+def run_one_fit(config: ExperimentConfig, out: Path, fold: str, stage: Stage, work: Callable[[FitJob], Any]) -> Path:
+    """Prepare a run as :func:`run_experiment` does, and fit one stage of one fold, which a run there then need not.
+
+    Stage 2 that starts from stage 1, or is another answer of its networks, has that fitted first.
+
+    Parameters
+    ----------
+    config, out
+        As for :func:`run_experiment`.
+    fold : str
+        Name of the fold.
+    stage : Stage
+        Which question.
+    work : callable
+        What fits one job, in this process.
+
+    Returns
+    -------
+    Path
+        Folder of the stage's files.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such fold; or as :func:`run_experiment`.
+    """
+    run = _Run(config, Layout(out), Journal(out, package_versions()))
+    run.prepare()
+    folds = [*run.layout.test_folds(), BUNDLE_FOLD]
+    if fold not in folds:
+        raise ConfigError(f"found the fold {fold!r}, expected one of {', '.join(folds)}{nearest(fold, folds)}")
+    first = stage is Stage.NSLN and _starts_from_first(config)
+    for one in [Stage.SLN, stage] if first else [stage]:
+        if not run.fit([FitJob(config, out, fold, one)], f"fit of stage {one}", work):
+            say(f"stage {one} of fold {fold} is fitted already")
+    return run.layout.stage(fold, stage)
 
 
 @dataclass
@@ -133,6 +173,10 @@ class _Run:
             raise
         self._features()
         self._cohort()
+        # Exclusions since the first look may have left too few; a cohort made for other learners does not know these.
+        cases = tables.CASES.read(self.layout.cases)
+        splits = self.layout.read_splits(cases["patient_id"].unique())
+        require_learnable(splits, axilla_labels(cases, self.config.data), self.config)
         self.external.prepare(self._provenance)
 
     # Steps, in order. Each `key` holds everything that decides the step's output.
@@ -144,7 +188,8 @@ class _Run:
         adapter = adapter_named(config.data.centre)
         source = require_folder(Path(config.data.root))
         build_engine(config.engine, config.radiomics)
-        require_encoders(config.model, config.crop.size_px)
+        for variant in config.ensemble:
+            require_encoders(variant.network, variant.crop.size_px)
         run_truth(config.data)
         rows = adapter.rows(source)  # the export's own errors come before anything is written
         self.source_state = files_state([path for row in rows for path in row.paths().values()])
@@ -156,17 +201,30 @@ class _Run:
             raise ConfigError(f"found other files in {out}, expected an empty folder or a run; choose another --out")
         self.inputs = {role: file_hash(path) for role, path in adapter.inputs(source).items()}
         self.inputs |= self.external.check()
-        if config.model.weights_file is not None:
-            self.inputs["weights"] = file_hash(Path(config.model.weights_file))
+        self.inputs |= self._weights()
         if config.splits.table is not None:
             self.inputs["folds"] = fold_table_hash(Path(config.splits.table))
+        if config.selection.stability is not None:
+            table = Path(config.selection.stability)
+            read_repeats(table, config.radiomics.as_dict(), config.engine)
+            self.inputs["stability"] = file_hash(table)
         write_text(self.layout.config, yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True))
         return source
+
+    def _weights(self) -> dict[str, str]:
+        """Hashes of the files that networks start from, by role."""
+        return {
+            f"weights.{one.name}" if one.name else "weights": file_hash(Path(one.network.weights_file))
+            for one in self.config.ensemble
+            if one.network.weights_file is not None
+        }
 
     def _require_same_config(self) -> None:
         before = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
         then, now = flat(before), flat(self.config.as_dict())
         free = {"jobs", "data.root", *(f"data.external.{name}" for name in self.config.data.external)}
+        moved = "selection.stability"  # its content is among the inputs
+        free |= {moved} if then.get(moved) and now.get(moved) else set()
         changed = sorted(key for key in then.keys() | now.keys() if key not in free and then.get(key) != now.get(key))
         if changed:
             key = changed[0]
@@ -211,27 +269,32 @@ class _Run:
 
     def _splits(self, cases: pd.DataFrame) -> pd.DataFrame:
         config, prints = self.config, pd.read_parquet(self.layout.fingerprints)
-        return cohort_splits(cases, config.data, config.splits, config.seed, prints, self.layout.out)
+        splits = cohort_splits(cases, config.data, config.splits, config.seed, prints, self.layout.out)
+        require_learnable(splits, axilla_labels(cases, config.data), config)
+        return splits
 
     def _features(self) -> None:
         config, layout = self.config, self.layout
-        cases, _ = self._candidates()
+        cases = tumours(self._candidates()[0])  # of a lymph node, nothing is measured
 
         def work() -> None:
-            table = extract(
-                cases,
-                layout.out,
-                config.radiomics,
-                engine=config.engine,
-                jobs=config.jobs,
-                ledger=layout.out / "work" / "features",
-                stall_s=STALL_S if config.jobs > 1 else None,
-            )
+            table = unmeasured(cases)
+            if config.reads_radiomics:
+                table = extract(
+                    cases,
+                    layout.out,
+                    config.radiomics,
+                    engine=config.engine,
+                    jobs=config.jobs,
+                    ledger=layout.out / "work" / "features",
+                    stall_s=STALL_S if config.jobs > 1 else None,
+                )
             tables.FEATURES.write(
                 table, layout.features, self._provenance("features", layout.ingested / "cases.parquet")
             )
 
         key = [config.radiomics.as_dict(), config.engine, list(cases["image_id"]), self._hash("ingest/cases.parquet")]
+        key += [] if config.reads_radiomics else ["not measured"]
         self.journal.step("features", key, [layout.features], work)
 
     def _cohort(self) -> None:
@@ -242,49 +305,69 @@ class _Run:
             features = tables.FEATURES.read(layout.features)
             reasons = failure_reasons(features)
             rest = cases[~cases["image_id"].isin(list(reasons))]
+            crop, *further = config.preparation.crops
             store, uncut = SampleStore.cut(
-                rest, layout.out, config.crop, config.preparation.regions, config.radiomics.margin_mm, jobs=config.jobs
+                rest,
+                layout.out,
+                crop,
+                config.preparation.regions,
+                config.radiomics.margin_mm,
+                jobs=config.jobs,
+                further=further,
             )
             reasons |= {name: (str(error.code), error.sentence) for name, error in uncut.items()}
+            reasons |= orphans(cases[~cases["image_id"].isin(list(reasons))])
             excluded = pd.concat([excluded, exclusion_table(cases, reasons, "features")], ignore_index=True)
             cases = cases[~cases["image_id"].isin(list(reasons))].reset_index(drop=True)
             if cases.empty:
                 code, sentence = next(iter(reasons.values()))
                 raise DataError(f"found no usable case among {len(reasons)}; the first is {code}: {sentence}")
-            provenance = self._provenance("cohort", layout.features, layout.ingested / "cases.parquet")
+            origin = self._provenance("cohort", layout.features, layout.ingested / "cases.parquet")
+            provenance = replace(origin, config=self._cohort_settings)
             tables.SPLITS.write(self._splits(cases), layout.splits, provenance)
             store.select(cases["image_id"]).save(layout.crops)
-            design = design_table(features, cases, config.data.clinical)
+            design = design_of(features, cases, config.data.clinical)
             write_atomic(layout.design, lambda target: design.to_parquet(target))
             tables.EXCLUSIONS.write(excluded, layout.exclusions, provenance)
             tables.CASES.write(cases, layout.cases, provenance)
 
         read = [self._hash("features.parquet"), self._hash("ingest/cases.parquet"), self.inputs.get("folds")]
         outputs = [layout.cases, layout.exclusions, layout.splits, layout.crops, layout.design]
-        self.journal.step("cohort", [config.identity(), *read], outputs, work)
+        self.journal.step("cohort", [self._cohort_settings, *read], outputs, work)
+
+    @property
+    def _cohort_settings(self) -> dict[str, Any]:
+        return settings_but(self.config.identity(), COHORT_FREE)
 
     def _fits(self) -> None:
-        config, layout = self.config, self.layout
-        inputs = ["cases.parquet", "splits.csv", "work/crops.npz", "work/design.parquet"]
-        folds = [*layout.test_folds(), BUNDLE_FOLD]
+        folds = [*self.layout.test_folds(), BUNDLE_FOLD]
         for stage in Stage:  # stage 2 may start from stage 1 of its fold
-            key = [config.identity(), self.inputs.get("weights"), *map(self._hash, inputs)]
-            jobs = [FitJob(config, layout.out, fold, stage) for fold in folds]
-            waiting = [job for job in jobs if not self.journal.is_done(job.step, key)]
+            self.fit([FitJob(self.config, self.layout.out, fold, stage) for fold in folds], f"fits of stage {stage}")
 
-            def finished(outcome: Any, waiting: list[FitJob] = waiting, key: list[Any] = key) -> None:
-                if outcome.failure is None:
-                    job = waiting[outcome.position]
-                    self.journal.mark_done(job.step, key, job.outputs)
+    def fit(self, jobs: Sequence[FitJob], label: str, work: Callable[[FitJob], Any] | None = None) -> list[FitJob]:
+        """Fit what is not fitted yet, all of one stage; returns what that was."""
+        waiting = [job for job in jobs if not self.journal.is_done(job.step, self._fit_key(job))]
 
-            for job in waiting:
-                job.forget_other_start(key)
-            label = f"fits of stage {stage}"
-            for outcome in run_all(run_fit, waiting, jobs=config.jobs, label=label, on_outcome=finished):
-                if outcome.failure is not None:
-                    raise outcome.failure
-            weights = [layout.stage(fold, stage) / weights_name(m) for fold in folds for m in range(config.networks)]
-            inputs += [str(path.relative_to(layout.out)) for path in weights]
+        def finished(outcome: Any) -> None:
+            if outcome.failure is None:
+                job = waiting[outcome.position]
+                self.journal.mark_done(job.step, self._fit_key(job), job.outputs, outcome.result)
+
+        for job in waiting:
+            job.forget_other_start(self._fit_key(job))
+        for outcome in run_all(work or _timed_fit, waiting, jobs=self.config.jobs, label=label, on_outcome=finished):
+            if outcome.failure is not None:
+                raise outcome.failure
+        return waiting
+
+    def _fit_key(self, job: FitJob) -> list[Any]:
+        config, layout = self.config, self.layout
+        started = self._weights() if config.variants else self.inputs.get("weights")
+        inputs = [layout.cases, layout.splits, layout.crops, layout.design]
+        if job.stage is Stage.NSLN and _starts_from_first(config):
+            first = layout.stage(job.fold, Stage.SLN)
+            inputs += [first / weights_name(member) for member in range(config.networks)]
+        return [config.identity(), started, self.inputs.get("stability"), *map(file_hash, inputs)]
 
     def baselines(self) -> None:
         """Fit and score the plain models."""
@@ -301,12 +384,13 @@ class _Run:
             )
             write_atomic(layout.baselines, lambda target: scores.to_parquet(target, index=False))
 
+        networks = networks_read(config, layout)
         key = [
-            config.identity(),
+            config.identity() if networks else settings_but(config.identity(), BASELINES_FREE),
             self._hash("cases.parquet"),
             self._hash("splits.csv"),
             self._hash("work/design.parquet"),
-            *map(self._hash, networks_read(config, layout)),
+            *map(self._hash, networks),
         ]
         self.journal.step("baselines", key, [layout.baselines], work)
         self.external.score_baselines(key)
@@ -319,75 +403,18 @@ class _Run:
             *map(self._hash, ["cases.parquet", "exclusions.csv", "work/baselines.parquet", *fits]),
             {role: file_hash(path) for role, path in run_truth(self.config.data).items()},
             self.external.state(),
+            self.inputs.get("stability"),
         ]
         if self.journal.is_done("results", key):
             return
-        self._write_results()
+        provenance = self._provenance("run", layout.cases, layout.splits, layout.features)
+        _, time_s = timed(lambda: write_results(self.config, layout, self.external, provenance))
         outputs = [layout.predictions, layout.decisions, layout.metrics, layout.report, layout.provenance]
         folders = (layout.bundle, layout.out / "figures")
         outputs += [layout.ceilings] if run_truth(self.config.data) else []
         outputs += self.external.results
         outputs += [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-        self.journal.mark_done("results", key, outputs)
-
-    def _write_results(self) -> None:
-        config, layout = self.config, self.layout
-        say("deciding, certifying, writing the report")
-        cases = tables.CASES.read(layout.cases)
-        labels = axilla_labels(cases, config.data)
-        splits = layout.read_splits(cases["patient_id"].unique())
-        decided = decide_all(config, layout, cases, labels, splits)
-        ceilings = run_ceilings(config.data, layout, labels, splits)
-        # Split by date, the earlier patients are never tested: nobody decides about them.
-        labels = labels[labels["patient_id"].isin(splits.loc[splits["split"] == str(Split.TEST), "patient_id"])]
-        provenance = self._provenance("run", layout.cases, layout.splits, layout.features)
-        predictions = tables.PREDICTIONS.write(decided.predictions, layout.predictions, provenance)
-        tested = decided.decisions.dropna(subset="risk_group")
-        decisions = tables.DECISIONS.write(tested, layout.decisions, provenance)
-        exclusions = tables.EXCLUSIONS.read(layout.exclusions)
-        metrics = run_metrics(
-            config,
-            layout,
-            cases=cases,
-            labels=labels,
-            exclusions=exclusions,
-            predictions=predictions,
-            decisions=decisions,
-            contracts=decided.contracts,
-            ceilings=ceilings,
-            scenario=run_scenario(config.data),
-        )
-        write_bundle(
-            layout.bundle,
-            members={name: layout.member(name) for name in [BUNDLE_FOLD, *layout.test_folds()]},
-            preparation=config.preparation,
-            on_uncertified=config.on_uncertified,
-            card={
-                key: metrics[key] for key in ("experiment", "question", "simulated", "proxies", "endpoints", "cohort")
-            },
-        )
-        predictions, metrics = self.external.judge(predictions, metrics, provenance)
-        write_json(layout.metrics, metrics)
-        gallery = gallery_cases(
-            cases, layout.out, decisions, labels, margin_mm=config.radiomics.margin_mm, count=config.gallery
-        )
-        write_report(
-            StudyInputs(
-                metrics=read_json(layout.metrics),
-                predictions=predictions,
-                decisions=decisions,
-                labels=labels,
-                exclusions=exclusions,
-                baselines=pd.read_parquet(layout.baselines),
-                gallery=gallery,
-                provenance=provenance.as_dict(),
-                config_yaml=yaml.safe_dump(config.identity(), sort_keys=False, allow_unicode=True),
-                selection=chosen_features(config, layout, cases),
-                nomograms=fitted_nomograms(config, layout, cases),
-            ),
-            layout.out,
-        )
-        write_json(layout.provenance, provenance.as_dict())
+        self.journal.mark_done("results", key, outputs, time_s)
 
     def _provenance(self, step: str, *inputs: Path) -> Provenance:
         hashes = {str(path.relative_to(self.layout.out)): file_hash(path) for path in inputs}
@@ -395,3 +422,13 @@ class _Run:
 
     def _hash(self, relative: str) -> str:
         return file_hash(self.layout.out / relative)
+
+
+def _starts_from_first(config: ExperimentConfig) -> bool:
+    """Whether stage 2 starts from the networks of stage 1, or is another answer of theirs."""
+    return config.fit.warm_start or build_head(config.model.head).joint
+
+
+def _timed_fit(job: FitJob) -> tuple[float, float]:
+    """Fit in a worker; returns when that began and ended."""
+    return timed(lambda: run_fit(job))[1]

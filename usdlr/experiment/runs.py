@@ -12,6 +12,7 @@ import yaml
 
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.files import read_json
+from usdlr.core.journal import Journal, elapsed_s
 from usdlr.core.named_parts import nearest
 from usdlr.core.types import ContractStatus, Stage
 from usdlr.decision.wording import UNCERTIFIED
@@ -20,7 +21,7 @@ from usdlr.experiment.layout import Layout
 FINISHED = "finished"
 # Settings that decide no number, or have a column of their own.
 NOT_COMPARED = ("name", "question", "seed", "jobs", "data.root")
-SETTING = "setting."
+SETTING, STEP = "setting.", "step_s."
 # Better is larger: sorted from the best down.
 LARGER_FIRST = ("auc", "low", "high", "share_of_limit", "difference", "axillae", "patients")
 _ABSENT = "–"
@@ -41,8 +42,9 @@ def runs_table(folders: Iterable[Path]) -> pd.DataFrame:
         configuration key in which the runs differ; for both stages ``{stage}_auc``, its 95 % interval ``_low`` and
         ``_high`` and ``{stage}_n``, the ``{stage}_best_baseline`` by AUC with its AUC, ``{stage}_share_of_limit``
         (simulated cohorts), ``fnr_{stage}`` of the cascade with interval, misses and positives; ``contract``
-        (``certified`` or ``uncertified``), ``axillae``, ``patients``, ``seed``, ``wall_s`` (seconds, where recorded)
-        and ``folder``. Numbers that a run does not have are not-a-number. No column names a patient.
+        (``certified`` or ``uncertified``), ``axillae``, ``patients``, ``seed``, ``wall_s`` (seconds in which any of
+        its finished steps was at work, those taken over from another run included), ``folder``, and ``step_s.STEP``
+        from :func:`step_seconds`. Numbers that a run does not have are not-a-number. No column names a patient.
 
     Raises
     ------
@@ -59,7 +61,9 @@ def runs_table(folders: Iterable[Path]) -> pd.DataFrame:
         row |= {"cohort": _cohort(metrics)}
         row |= {SETTING + key: value for key, value in own.items()}
         row |= result_columns(metrics)
-        row |= {"seed": config.get("seed"), "wall_s": _wall(folder), "folder": str(folder)}
+        times = Journal(folder).times()
+        wall_s = round(elapsed_s(times.values()), 2) if times else None
+        row |= {"seed": config.get("seed"), "wall_s": wall_s, "folder": str(folder)} | step_seconds(times)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -264,13 +268,19 @@ def _cohort(metrics: Mapping[str, Any]) -> str | None:
     return "simulated" if metrics.get("simulated") else centres
 
 
-def _wall(folder: Path) -> float | None:
-    path = Layout(folder).provenance
-    try:
-        content = read_json(path) if path.is_file() else {}
-    except DataError:
-        return None
-    return _number(content, "wall_s") if isinstance(content, dict) else None
+def step_seconds(times: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Seconds of every step by ``step_s.{step}``, in order; the fits of all folds of a stage are one, added up.
+
+    Examples
+    --------
+    >>> step_seconds({"ingest": (0.0, 2.0), "fit-0-sln": (2.0, 5.0), "fit-bundle-sln": (2.0, 4.0)})
+    {'step_s.ingest': 2.0, 'step_s.fits-sln': 5.0}
+    """
+    found: dict[str, float] = {}
+    for step, (began, ended) in times.items():
+        name = STEP + (f"fits-{step.rpartition('-')[2]}" if step.startswith("fit-") else step)
+        found[name] = round(found.get(name, 0.0) + ended - began, 2)
+    return found
 
 
 def _at(content: Mapping[str, Any], *keys: object) -> Mapping[str, Any]:

@@ -27,12 +27,12 @@ from usdlr.core.progress import say
 from usdlr.core.types import Split, Stage
 from usdlr.evaluation.ceiling import LIMIT, ORACLE, CeilingScores
 from usdlr.experiment.cohort import stage_labels
-from usdlr.experiment.config import DataSettings
+from usdlr.experiment.data_settings import DataSettings
 from usdlr.experiment.layout import Layout
 from usdlr.ingest.adapter import adapter_named
 from usdlr.ingest.splits import BUNDLE_FOLD
 from usdlr.simulate.export import COHORT_FILE, MEASURED_PREFIX, TRUTH_FILE, TRUTH_IMAGES_FILE
-from usdlr.simulate.latents import LATENTS
+from usdlr.simulate.latents import EVERY_LATENT, LATENTS, NODE_LATENTS
 from usdlr.simulate.scenario import TIMES, Logit
 
 LARGEST = "1"  # lesion_id of an axilla's largest lesion, the one that decides its nodes
@@ -58,8 +58,8 @@ class Truth:
     axillae : DataFrame, index (patient_id, side)
         ``centre_id p_sln p_nsln``.
     measured : DataFrame, index (patient_id, side)
-        One column per latent: what is measured of the largest lesion, the mean over its views, NaN where no view
-        shows it.
+        One column per latent: what is measured of the largest lesion, and of the lymph node where the scenario images
+        nodes, the mean over its views, NaN where no view shows it.
     """
 
     logits: Mapping[Stage, Logit]
@@ -163,10 +163,12 @@ def read_truth(root: Path, labels: pd.DataFrame) -> Truth:
     probabilities = axillae[list(PROBABILITY.values())].to_numpy(dtype=np.float64)
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise DataError(f"found true probabilities outside 0 to 1 in {TRUTH_FILE}, expected none; simulate again")
-    columns = [MEASURED_PREFIX + name for name in LATENTS]
-    images = _table(files["truth_images"], [*AXILLA_KEY, "lesion_id", *columns])
-    images = images[images["lesion_id"] == LARGEST].set_index(AXILLA_KEY)[columns].astype("float64")
-    _require_cover(images.index, wanted, f"{TRUTH_IMAGES_FILE} with lesion_id = {LARGEST}", once=False)
+    nodes = [MEASURED_PREFIX + name for name in NODE_LATENTS] if _images_nodes(scenario) else []
+    columns = [MEASURED_PREFIX + name for name in LATENTS] + nodes
+    images = _table(files["truth_images"], [*AXILLA_KEY, "lesion_id", *columns]).set_index(AXILLA_KEY)
+    largest = (images["lesion_id"] == LARGEST).to_numpy()
+    _require_cover(images.index[largest], wanted, f"{TRUTH_IMAGES_FILE} with lesion_id = {LARGEST}", once=False)
+    images = images.loc[largest | images[nodes].notna().any(axis=1).to_numpy(), columns].astype("float64")
     measured = images.groupby(level=AXILLA_KEY, sort=False).mean().loc[wanted]
     return Truth(
         logits=logits,
@@ -289,7 +291,7 @@ class LimitDesign:
 def standardised(measured: pd.DataFrame) -> pd.DataFrame:
     """Scores of measured latents on the scale of a scenario's coefficients; NaN stays NaN."""
     scores = {}
-    for name, latent in LATENTS.items():
+    for name, latent in ((str(column), EVERY_LATENT[str(column)]) for column in measured):
         values = measured[name].to_numpy(np.float64)
         # A logarithm needs a positive value, and no tumour has less than the lowest.
         scores[name] = latent.standardised(np.maximum(values, latent.low) if latent.log else values)
@@ -354,6 +356,12 @@ def _scenario(path: Path) -> Mapping[str, Any]:
             f"found no scenario in {COHORT_FILE}, expected the one the cohort was drawn from; simulate again"
         )
     return scenario
+
+
+def _images_nodes(scenario: Mapping[str, Any]) -> bool:
+    """Whether a cohort has images of lymph nodes; one from before there were any says nothing of them."""
+    nodes = scenario.get("nodes")
+    return isinstance(nodes, dict) and float(nodes.get("imaged_rate", 0.0)) > 0
 
 
 def _logit(scenario: Mapping[str, Any], stage: Stage) -> Logit:

@@ -17,8 +17,13 @@ STEPS = {
     "ingest": ["ingest/cases.parquet", "ingest/exclusions.csv"],
     "fingerprints": ["work/fingerprints.parquet"],
     "features": ["features.parquet"],
-    "cohort": ["cases.parquet"],
+    "cohort": ["cases.parquet", "exclusions.csv", "splits.csv", "work/crops.npz", "work/design.parquet"],
+    "baselines": ["work/baselines.parquet"],
+    "fit-0-sln": ["work/fits/0/sln/network_0.safetensors"],
 }
+FEATURES = ["ingest", "fingerprints", "features"]
+COHORT = [*FEATURES, "cohort"]
+PLAIN = [*COHORT, "baselines"]
 
 
 def settings(*overrides: str) -> dict[str, Any]:
@@ -33,7 +38,8 @@ def finished(folder: Path, config: dict[str, Any], steps: int = len(STEPS)) -> P
     journal = Journal(folder, "versions")
     write_text(folder / "config.yaml", yaml.safe_dump(config))
     write_text(folder / "ingest" / "images" / "a.png", "picture")
-    write_text(folder / "features.provenance.json", "{}")
+    for table in ("features", "cases", "exclusions", "splits"):
+        write_text(folder / f"{table}.provenance.json", "{}")
     for name, outputs in list(STEPS.items())[:steps]:
         for output in outputs:
             write_text(folder / output, f"{name} of {folder.name}")
@@ -44,8 +50,20 @@ def finished(folder: Path, config: dict[str, Any], steps: int = len(STEPS)) -> P
 @pytest.mark.parametrize(
     ("override", "shared"),
     [
-        ("--model.dropout=0.4", ["ingest", "fingerprints", "features"]),
-        ("--fit.epochs=3", ["ingest", "fingerprints", "features"]),
+        ("--model.dropout=0.4", PLAIN),
+        ("--model.backbone=test_vit", PLAIN),
+        ("--model.fusion=late", PLAIN),
+        ("--fit.epochs=3", PLAIN),
+        ("--selection.max_features=3", PLAIN),
+        ("--fit.loss=bce", PLAIN),
+        ("--views=2", PLAIN),
+        ("--baselines=[size]", COHORT),
+        ("--seed=5", FEATURES),
+        ("--crop.size_px=128", FEATURES),
+        ("--crop.policy=fixed", FEATURES),
+        ("--model.rois=[intratumoral]", FEATURES),
+        ("--splits.folds=4", FEATURES),
+        ("--data.clinical=[tumour_size_mm]", FEATURES),
         ("--radiomics.margin_mm=3.0", ["ingest", "fingerprints"]),
         ("--engine=pyradiomics", ["ingest", "fingerprints"]),
         ("--data.sln.column=x", ["ingest"]),
@@ -64,7 +82,8 @@ def test_the_steps_whose_settings_agree(override: str, shared: list[str], tmp_pa
     assert source == other
     assert [name for name in STEPS if journal.is_done(name, name)] == shared
     assert (target / "ingest" / "images" / "a.png").samefile(other / "ingest" / "images" / "a.png")
-    assert not (target / "cases.parquet").exists()
+    assert (target / "cases.parquet").exists() == ("cohort" in shared)
+    assert not (target / "work" / "fits").exists()
     assert not list(tmp_path.glob(".*"))
 
 

@@ -18,6 +18,7 @@ import yaml
 
 from usdlr.core.errors import DataError
 from usdlr.core.files import read_json, write_text
+from usdlr.experiment.dependence import BASELINES_FREE, COHORT_FREE, settings_but
 from usdlr.experiment.layout import Layout
 
 
@@ -33,17 +34,44 @@ class SharedStep:
         Dotted keys that decide it, beside those of the steps before.
     outputs : tuple of str
         Its files and folders.
+    free : tuple of str
+        In place of ``settings``: every key but these decides it.
     """
 
     name: str
     settings: tuple[str, ...]
     outputs: tuple[str, ...]
+    free: tuple[str, ...] = ()
 
+    def same(self, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+        """Whether two configurations agree in all that decides the step."""
+        if self.free:
+            return settings_but(mine, self.free) == settings_but(theirs, self.free)
+        return all(_at(mine, key) == _at(theirs, key) for key in self.settings)
+
+
+_ENDS = {"cases": "parquet", "exclusions": "csv", "splits": "csv"}
+_MACHINE = ("jobs",)
 
 SHARED = (
     SharedStep("ingest", ("data.centre", "data.ingest"), ("ingest",)),
     SharedStep("fingerprints", ("data.sln", "data.nsln"), ("work/fingerprints.parquet",)),
     SharedStep("features", ("radiomics", "engine"), ("features.parquet", "features.provenance.json")),
+    SharedStep(
+        "cohort",
+        (),
+        (
+            *(
+                f"{table}.{end}"
+                for table in ("cases", "exclusions", "splits")
+                for end in (_ENDS[table], "provenance.json")
+            ),
+            "work/crops.npz",
+            "work/design.parquet",
+        ),
+        free=(*COHORT_FREE, *_MACHINE),
+    ),
+    SharedStep("baselines", (), ("work/baselines.parquet",), free=(*BASELINES_FREE, *_MACHINE)),
 )
 
 
@@ -90,7 +118,7 @@ def _common_steps(config: Mapping[str, Any], other: Path) -> list[SharedStep]:
         return []
     found: list[SharedStep] = []
     for step in SHARED:
-        if any(_at(config, key) != _at(theirs, key) for key in step.settings) or not _is_done(other, step):
+        if not isinstance(theirs, Mapping) or not step.same(config, theirs) or not _is_done(other, step):
             break
         found.append(step)
     return found
