@@ -42,6 +42,15 @@ def test_the_table_is_aligned_and_marked(folder: Path, tmp_path: Path, capsys: p
     assert table["sln_difference"].notna().sum() == 1
 
 
+def test_how_long_every_step_took(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", str(folder), "--steps"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["fits-sln", "14.0", "14.0", "14.0"] in lines
+    assert ["results", "2.0", "2.0", "2.0"] in lines
+    start = next(place for place, words in enumerate(lines) if words[:2] == ["seconds", "of"])
+    assert lines[start][2:] == [str(folder / name) for name in "abc"]  # the runs' names are the same
+
+
 def test_mistakes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, sentence in (
         ([tmp_path], "found no run in"),

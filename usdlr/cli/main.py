@@ -22,6 +22,7 @@ COMMANDS = {
     "features": "measure radiomics of every case",
     "pretrain": "learn a start for image branches from ultrasound without labels",
     "run": "run an experiment: features, folds, fits, cascade, report, bundle",
+    "fit": "fit one stage of one fold, everything overridable",
     "runs": "compare runs: what differs in them, and what each came to",
     "sweep": "run an ablation grid or a search of settings from one file",
     "predict": "apply a bundle to a cohort",

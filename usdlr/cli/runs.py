@@ -12,7 +12,7 @@ from usdlr.cli.parsing import new_parser, parse
 from usdlr.core.files import write_atomic
 from usdlr.core.types import Stage
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED, UNCERTIFIED
-from usdlr.experiment.runs import FINISHED, SETTING, runs_table, short_keys, sort_runs
+from usdlr.experiment.runs import FINISHED, SETTING, STEP, runs_table, short_keys, sort_runs
 from usdlr.report.tables import NBSP, interval, number, percent
 
 _WIDEST = 36
@@ -20,7 +20,9 @@ _WIDEST = 36
 
 def execute(argv: Sequence[str]) -> None:
     """Run the command."""
-    parser = new_parser("runs", "Compare runs: usdlr runs FOLDER... [--against RUN] [--sort KEY] [--csv FILE]")
+    parser = new_parser(
+        "runs", "Compare runs: usdlr runs FOLDER... [--against RUN] [--sort KEY] [--steps] [--csv FILE]"
+    )
     parser.add_argument("folders", type=str, nargs="+", help="runs, or folders that hold runs at any depth")
     parser.add_argument(
         "--against", type=str, default=None, help="a run: adds every other run's paired difference of AUC to it"
@@ -29,6 +31,7 @@ def execute(argv: Sequence[str]) -> None:
         "--sort", type=str, default=None, help="a column of the CSV, or a configuration key that differs"
     )
     parser.add_argument("--csv", type=str, default=None, help="write the whole table into this file")
+    parser.add_argument("--steps", action="store_true", help="show how long every step of every run took")
     options = parse(parser, argv)
     table = runs_table([Path(folder) for folder in options.folders])
     if options.against is not None:
@@ -39,6 +42,8 @@ def execute(argv: Sequence[str]) -> None:
     if options.sort is not None:
         table = sort_runs(table, options.sort)
     print(aligned(cells(table)))
+    if options.steps:
+        print(f"\n{aligned(step_cells(table))}\n")
     for line in notes(table):
         print(line)
     if options.csv is not None:
@@ -78,6 +83,20 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     out["folder"] = list(map(str, table["folder"]))
     kept = {name: values for name, values in out.items() if any(values)}
     return pd.DataFrame(kept)
+
+
+def step_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Seconds of every step as short texts, one row per step and one column per run."""
+    steps = [str(column) for column in table if str(column).startswith(STEP)]
+    out = {"seconds of": [step.removeprefix(STEP) for step in steps]}
+    for (_, row), name in zip(table.iterrows(), _told_apart(table), strict=True):
+        out[name] = ["" if pd.isna(row[step]) else f"{row[step]:.1f}" for step in steps]
+    return pd.DataFrame(out)
+
+
+def _told_apart(table: pd.DataFrame) -> list[str]:
+    """Names of the runs, or their folders where names repeat."""
+    return list(map(str, table["folder"] if table["name"].duplicated().any() else table["name"]))
 
 
 def aligned(texts: pd.DataFrame) -> str:
