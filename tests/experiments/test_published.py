@@ -27,18 +27,29 @@ from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.sweep.engine import require_buildable
 from usdlr.experiment.sweep.points import grid_points
 from usdlr.experiment.sweep.settings import read_sweep
+from usdlr.imaging.crop import POLICIES
 
 FOLDER = ROOT / "experiments"
 NAMES = published(FOLDER)
 SWEEPS = sorted(path.parent.name for path in FOLDER.glob("*/sweep.yaml"))
 # What each experiment is about: the settings without which it would be another one.
 CORE: dict[str, dict[str, Any]] = {
-    "dcfan2025": {"model.fusion": "cross_attention", "model.modalities": ["bmode", "elasto"]},
+    "dcfan2025": {
+        "model.fusion": "cross_attention",
+        "model.modalities": ["bmode", "elasto"],
+        "model.tabular": "none",
+        "data.where": {"elasto_state": ["measured"]},
+    },
     "gao2021": {"model.head": "corn", "data.nsln.column": "burden_ge3", "data.clinical": ["tumour_size_mm"]},
     "guo2020": {"contract.alpha_sln": 0.05, "contract.alpha_nsln": 0.05, "data.nsln.column": "nsln_positive"},
-    "lee2021": {"radiomics.margin_mm": 3.0, "crop.policy": "fixed", "model.rois": ["combined"]},
-    "li2025_mil": {"model.pooling": "attention", "model.head": "multitask"},
-    "park2024_crops": {"crop.policy": "adjustable", "fit.members": 3, "model.backbone": "densenet121"},
+    "lee2021": {
+        "radiomics.margin_mm": 3.0,
+        "crop.policy": "fixed",
+        "model.rois": ["combined"],
+        "model.tabular": "none",
+    },
+    "li2025_mil": {"model.pooling": "attention", "model.head": "multitask", "model.tabular": "none"},
+    "park2024_crops": {"model.backbone": "densenet121", "fit.members": 1, "model.tabular": "none"},
     "radiomics_nomogram": {"radiomics.rois": ("intratumoral",), "data.sln.column": "n_positive"},
     "sun2020": {"radiomics.margin_mm": 5.0, "model.rois": ["combined"], "model.backbone": "densenet121"},
     "wu2020_hybrid": {"model.stem": "frames", "crop.size_px": 64, "model.fusion": "late"},
@@ -80,6 +91,28 @@ def test_it_is_built_on_simulated_patients_with_its_own_settings(name: str) -> N
     assert BASELINES.get(name, set()) <= set(config.baselines)
     # What a reader starts must work without a network, and must not choose by itself where it is computed.
     assert (config.model.pretrained, config.model.weights_file, config.fit.accelerator) == (False, None, "cpu")
+
+
+@pytest.mark.parametrize("words", [(), ("--config", str(FOLDER / "park2024_crops" / "ci.yaml"))])
+def test_one_ensemble_sees_both_crops_with_three_families(words: tuple[str, ...]) -> None:
+    config = config_of("park2024_crops", *words)
+    families = ("resnet", "densenet", "efficientnet")
+    made = [(one.crop.policy, one.network.backbone) for one in config.ensemble]
+    assert len(set(made)) == config.networks == 6
+    assert {one.name for one in config.ensemble} == {f"{crop}-{name}" for crop in POLICIES for name in families}
+    if not words:
+        assert all(one.crop.policy in one.name for one in config.ensemble)
+        assert all(one.name.split("-")[1] in one.network.backbone for one in config.ensemble)
+    assert len(config.preparation.crops) == 2
+
+
+def test_the_papers_own_ensemble_is_the_command_of_the_readme() -> None:
+    text = (FOLDER / "park2024_crops" / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"`--variants '([^`]+)'`", text)
+    assert command is not None
+    config = config_of("park2024_crops", "--variants", command[1])
+    made = [(one.crop.policy, one.network.backbone) for one in config.ensemble]
+    assert made == [("adjustable", "densenet121"), ("fixed", "densenet121")]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -153,6 +186,7 @@ def test_it_runs_from_end_to_end(name: str, two_centres: Path, runs: Path, finis
     require_figures(metrics, predictions, truth(two_centres, config), config)
     require_blocks(predictions, config)
     require_contract(metrics, out, config)
+    require_cohort(metrics, out, config)
     require_members(out, config)
     if config.splits.by == "centre":
         assert set(metrics["cascade"]["folds"]) == {"simulated-south", "simulated-overseas"}
@@ -200,15 +234,17 @@ def require_blocks(predictions: pd.DataFrame, config: ExperimentConfig) -> None:
     images = {block for block in found if block.split(".")[0] in ("bmode", "elasto")}
     assert images == set(config.model.image_blocks)
     assert shares[[f"contribution.{block}" for block in images if block.startswith("bmode")]].notna().all(axis=None)
-    if config.model.tabular == "split":
-        assert "clinical" in found
-        assert "radiomics" not in found
-    elif config.signature is None:
-        assert "radiomics" in found
+    if config.signature is None:
+        # What is left beside images and base: the table's blocks, by their first word.
+        tables = {block.split(".")[0] for block in found - images - {"base"}}
+        expected = {"joint": {"radiomics"}, "split": {"radiomics", "clinical"}, "clinical": {"clinical"}, "none": set()}
+        assert tables == expected[config.model.tabular]
     np.testing.assert_allclose(shares.sum(axis=1), predictions["logit"], atol=1e-9)
     np.testing.assert_allclose(expit(predictions["logit"]), predictions["probability"], atol=1e-9)
     for column in [f"contribution.{block}" for block in images if block.startswith("elasto")]:
-        assert 0 < shares[column].notna().mean() < 1, "some patients have elastography, and some have none"
+        share = shares[column].notna().mean()
+        pairs = config.data.where.get("elasto_state") == ["measured"]
+        assert share == 1 if pairs else 0 < share < 1, "some patients have elastography, and some have none"
 
 
 def require_contract(metrics: Mapping[str, Any], out: Path, config: ExperimentConfig) -> None:
@@ -224,10 +260,22 @@ def require_contract(metrics: Mapping[str, Any], out: Path, config: ExperimentCo
     assert set(decisions["contract"]) == {"not_certifiable"}
 
 
+def require_cohort(metrics: Mapping[str, Any], out: Path, config: ExperimentConfig) -> None:
+    """Nobody outside the conditions is in any table, and whoever is outside is counted."""
+    cases = tables.CASES.read(out / "cases.parquet")
+    counted = metrics["cohort"]["exclusions"].get("outside_cohort", 0)
+    assert (counted > 0) == bool(config.data.where)
+    for column, values in config.data.where.items():
+        assert set(cases[column]) <= set(values)
+        assert column in metrics["cohort"]["where"]
+    every = tables.CASES.read(out / "ingest" / "cases.parquet")
+    assert len(every) - len(cases) >= counted
+
+
 def require_members(out: Path, config: ExperimentConfig) -> None:
     """As many networks per stage as asked for, different ones."""
-    per_network = config.signature.folds if config.signature is not None else 1
+    per_member = len(config.ensemble) * (config.signature.folds if config.signature is not None else 1)
     stage = out / "work" / "fits" / "bundle" / "sln"
     weights = [path.read_bytes() for path in sorted(stage.glob("*.safetensors"))]
-    assert len(weights) == config.fit.members * per_network
+    assert len(weights) == config.fit.members * per_member
     assert len(set(weights)) == len(weights)
