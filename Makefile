@@ -5,6 +5,7 @@ RUNS ?= runs
 BIN := $(VENV)/bin
 PATIENTS ?= 1000
 SEED ?= 2026
+TESTS ?= usdlr tests
 PYTEST_ADDOPTS ?=
 MINUTES ?= 60
 
@@ -30,7 +31,7 @@ breast_lesions_usg: install
 	$(BIN)/usdlr run experiments/breast_lesions_usg/experiment.yaml --data.root $(DATA) --out $(RUNS)/breast_lesions_usg
 
 test: install
-	OMP_NUM_THREADS=1 PYTEST_ADDOPTS="$(PYTEST_ADDOPTS)" $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 PYTEST_ADDOPTS="$(PYTEST_ADDOPTS)" $(BIN)/python -m pytest $(TESTS)
 
 lint: install
 	$(BIN)/ruff check .
