@@ -211,3 +211,10 @@ def test_many_curves_have_their_legend_below_the_panels(certified: StudyInputs) 
         assert svg.count(f"Learner {number}, of ring: a {area:.2f}") == 1
     assert "in panels a and b" in svg
     assert "in panels a and b" not in roc_figure(certified).svg
+
+
+def test_long_names_have_their_legend_below_the_panels(certified: StudyInputs) -> None:
+    metrics = dict(certified.metrics)
+    long = "radiomics and clinical variables (extremely randomised trees)"
+    metrics["baselines"] = {name: part | {"title": long} for name, part in metrics["baselines"].items()}
+    assert "in panels a and b" in roc_figure(replace(certified, metrics=metrics)).svg

@@ -34,6 +34,8 @@ from usdlr.report.tables import Estimate, estimate_text, finite, not_estimable, 
 _TICKS = np.arange(0, 101, 20)
 MOST_BINS, SMALLEST_BIN = 10, 10
 MOST_CURVES_INSIDE, _LEGEND_ROW_IN = 5, 0.17
+# Characters of a name beside whose area a panel's width ends.
+LONGEST_NAME_INSIDE = 36
 _AREA = ", "  # between a curve's name and its area
 
 
@@ -50,9 +52,12 @@ def roc_figure(inputs: StudyInputs) -> Drawing:
         "intervals."
     )
 
-    # Of a few curves the legend fits under the diagonal; of more it would hide them, and stands below the panels.
-    curves = 1 + max(sum(1 for _ in inputs.baseline_rows(stage)) for stage in Stage)
-    below = _LEGEND_ROW_IN * (curves + 2) if curves > MOST_CURVES_INSIDE else 0.0
+    # Of a few curves the legend fits under the diagonal; more, or long names, would hide them: it stands below.
+    names = [[name for name, _ in inputs.baseline_rows(stage)] for stage in Stage]
+    curves = 1 + max(map(len, names))
+    longest = max((len(inputs.baseline_title(name)) for each in names for name in each), default=0)
+    inside = curves <= MOST_CURVES_INSIDE and longest <= LONGEST_NAME_INSIDE
+    below = 0.0 if inside else _LEGEND_ROW_IN * (curves + 2)
     height = 4.35 + below
 
     def paint(figure: Figure) -> None:
