@@ -10,6 +10,7 @@ from tests.tiny import DEMO
 from usdlr.cli.run import read_config
 from usdlr.core.errors import ConfigError
 from usdlr.experiment.config import ExperimentConfig
+from usdlr.inference.bundle import Preparation
 
 IMAGES = ("--model.tabular", "none", "--model.score", "false")
 BURDEN = ("--data.nsln.column", "burden_ge3", "--data.nsln.positive", "three or more positive nodes")
@@ -130,3 +131,15 @@ def test_lymph_nodes_get_branches_of_their_own() -> None:
     ):
         with pytest.raises(ConfigError, match=sentence):
             config(*words)
+
+
+def test_a_bundle_measures_what_its_run_measured() -> None:
+    """An image that a baseline could not measure is left out of the run: the bundle must leave it out too."""
+    for words, measured in (
+        ((), True),
+        ((*IMAGES, "--baselines", "[size]"), False),
+        ((*IMAGES, "--baselines", "[size, radiomics_ridge]"), True),
+    ):
+        preparation = config(*words).preparation
+        assert preparation.measures is measured
+        assert Preparation.from_dict(preparation.as_dict()).measures is measured
