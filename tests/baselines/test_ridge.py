@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from usdlr.baselines.ridge import STRENGTHS, RidgeScore
+from usdlr.baselines.ridge import STRENGTHS, EarlierQuestion, RidgeScore
 from usdlr.core.errors import DataError, LeakError
 from usdlr.core.leak import Rows
 
@@ -150,6 +150,88 @@ def test_missing_values_take_the_training_median_and_extremes_count_no_further()
     further = middle.copy()
     further.iloc[0, 1] = design.mean().to_numpy()[1] + 500 * step
     np.testing.assert_allclose(score.decision_function(further), score.decision_function(far))
+
+
+def test_the_terms_of_groups_add_up_to_the_score() -> None:
+    design, label = planted()
+    groups = {"one": list(design.columns[:3]), "none": ["another"], "rest": list(design.columns[3:])}
+    score = RidgeScore().fit(design, label, rows=people(120), groups=groups)
+    plain = fitted(design, label)
+    np.testing.assert_array_equal(score.coef_, plain.coef_)
+    np.testing.assert_allclose(score.cross_fitted_terms_.sum(axis=1), plain.cross_fitted_, atol=1e-12)  # half positive
+    terms = score.terms(design, groups)
+    np.testing.assert_allclose(terms.sum(axis=1) + score.intercept_, score.decision_function(design), atol=1e-12)
+    assert not terms[:, 1].any()
+    by_hand = (design.iloc[:, :3] - design.iloc[:, :3].mean()) / design.iloc[:, :3].std(ddof=0)
+    np.testing.assert_allclose(terms[:, 0], by_hand.to_numpy() @ score.coef_[:3], atol=1e-9)
+
+
+def test_a_clinical_variable_is_not_read_from_the_textures_that_follow_it() -> None:
+    """Size tells; forty textures follow it with some noise. Held back alike, they would share its weight."""
+    rng = np.random.default_rng(7)
+    size = rng.standard_normal(400)
+    label = (size + rng.standard_normal(400) > 0).astype(float)
+    textures = {f"bmode.t{place}": size + 0.5 * rng.standard_normal(400) for place in range(40)}
+    groups = {"clinical": ["clinical.tumour_size_mm"], "textures": list(textures)}
+    design = pd.DataFrame({**textures, "clinical.tumour_size_mm": size})
+    score = RidgeScore().fit(design, label, rows=people(400), groups=groups)
+    own, follow = score.terms(design, groups).std(axis=0)
+    assert own > 2 * follow
+    alike = design.rename(columns={"clinical.tumour_size_mm": "bmode.size"})
+    groups = {"size": ["bmode.size"], "textures": list(textures)}
+    own, follow = RidgeScore().fit(alike, label, rows=people(400)).terms(alike, groups).std(axis=0)
+    assert own < follow
+    # As written: scikit-learn's ridge of standardised columns, the clinical one ten times as large.
+    scaled = StandardScaler().fit_transform(design.to_numpy()).clip(-5, 5) * np.array([1.0] * 40 + [10.0])
+    reference = LogisticRegression(C=score.strength_, max_iter=5000, tol=1e-8).fit(scaled, label.astype(int))
+    np.testing.assert_allclose(score.decision_function(design), reference.decision_function(scaled), atol=2e-3)
+
+
+def leaning(seed: int, columns: int = 60) -> tuple[pd.DataFrame, Values, Values]:
+    """600 patients answer one question and 80 of the last 200 another; both follow the same six columns."""
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((600, columns))
+    told = values[:, :6].sum(axis=1)
+    first = (told + 2 * rng.standard_normal(600) > 0).astype(float)
+    second = (told + 2 * rng.standard_normal(600) > 0).astype(float)
+    return pd.DataFrame(values, columns=[f"c{place}" for place in range(columns)]), first, second
+
+
+def areas(seed: int, first: Values | None = None) -> tuple[float, float]:
+    """Areas on patients nobody saw, of a score that leans on an earlier question and of one that does not."""
+    design, own, second = leaning(seed)
+    first = own if first is None else first
+    taught, everyone = np.arange(80), np.arange(400)
+    rows = people(400)
+    before = EarlierQuestion(design.iloc[everyone], first[everyone], rows)
+    own_rows = Rows.of(rows.patient_id[:80], rows.split[:80])
+    lent = RidgeScore(seed).fit(design.iloc[taught], second[taught], rows=own_rows, earlier=before)
+    alone = RidgeScore(seed).fit(design.iloc[taught], second[taught], rows=own_rows)
+    new = slice(400, 600)
+    return tuple(roc_auc_score(second[new], one.decision_function(design.iloc[new])) for one in (lent, alone))
+
+
+def test_a_question_of_few_patients_leans_on_a_related_one_of_many() -> None:
+    found = np.array([areas(seed) for seed in range(6)])
+    assert (found[:, 0] > found[:, 1]).mean() >= 5 / 6
+    assert found.mean(axis=0)[0] > found.mean(axis=0)[1] + 0.04
+
+
+def test_an_unrelated_earlier_question_costs_little() -> None:
+    """The score enters with a weight of its own, which is learnt from the question's own patients."""
+    rng = np.random.default_rng(0)
+    found = np.array([areas(seed, rng.integers(0, 2, 600).astype(float)) for seed in range(6)])
+    assert found.mean(axis=0)[0] > found.mean(axis=0)[1] - 0.03
+
+
+def test_what_the_earlier_question_knows_of_a_patient_does_not_reach_its_cross_fitted_score() -> None:
+    """Every patient has one column that nobody else has, and the earlier label is the later one."""
+    label = np.arange(40) % 2.0
+    design = pd.DataFrame(np.eye(40), columns=[f"mark{place}" for place in range(40)])
+    score = RidgeScore(0).fit(design, label, rows=people(40), earlier=EarlierQuestion(design, label, people(40)))
+    assert roc_auc_score(label, score.decision_function(design)) == 1.0
+    found = np.round(score.cross_fitted_, 9)
+    assert all(set(label[found == number]) == {0.0, 1.0} for number in set(found))
 
 
 @pytest.mark.parametrize("filler", [7.0, np.nan, np.inf])

@@ -73,7 +73,7 @@ def test_nothing_is_measured_and_no_table_is_in_the_stages(run: Path) -> None:
     for path in (run / "bundle").rglob("selector.json"):
         assert json.loads(path.read_text())["columns"] == []
     for path in (run / "bundle").rglob("scores.json"):
-        assert json.loads(path.read_text()) == {}
+        assert json.loads(path.read_text()) == {"columns": {}, "patterns": []}
     predictions = tables.PREDICTIONS.read(run / "predictions.parquet")
     shares = [name for name in predictions if str(name).startswith("contribution.")]
     assert shares == ["contribution.bmode.context", "contribution.base"]

@@ -88,4 +88,4 @@ def made_network(settings: NetworkSettings, selector: FeatureSelector, seed: int
 def made_model(cohort: Cohort, settings: NetworkSettings = NETWORK, networks: int = 2) -> StageModel:
     selector = made_selector(cohort)
     made = tuple(made_network(settings, selector, seed) for seed in range(networks))
-    return StageModel(made, selector, BlockScores({}), 0, "0" * 12)
+    return StageModel(made, selector, BlockScores({}, {}), 0, "0" * 12)

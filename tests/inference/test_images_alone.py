@@ -33,7 +33,7 @@ def model_of(settings: NetworkSettings, selector: FeatureSelector | None = None)
             for parameter in network.fusion.parameters():
                 parameter.add_(0.3 * torch.randn_like(parameter))
         networks.append(network)
-    return StageModel(tuple(networks), chosen, BlockScores({}), 0, "0" * 12)
+    return StageModel(tuple(networks), chosen, BlockScores({}, {}), 0, "0" * 12)
 
 
 def predict(model: StageModel, design: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def test_its_files_name_no_column_and_give_the_same_again(tmp_path: Path) -> Non
     weights = [network.state_dict() for network in built.networks]
     save_stage(tmp_path, weights, built.selector, built.scores, target=0, variants=alone(IMAGES, SIDE) * 2)
     assert json.loads((tmp_path / SELECTOR).read_text())["columns"] == []
-    assert json.loads((tmp_path / SCORES).read_text()) == {}
+    assert json.loads((tmp_path / SCORES).read_text()) == {"columns": {}, "patterns": []}
     assert not [name for name in weights[0] if name.startswith("tabular.")]
     loaded = load_stage(tmp_path, alone(IMAGES, SIDE))
     assert loaded.networks[0].blocks == tuple(IMAGE_BLOCKS)

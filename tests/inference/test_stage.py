@@ -387,8 +387,11 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_scores_of_another_block_are_refused(tmp_path: Path) -> None:
     saved(tmp_path, 1)
-    (tmp_path / SCORES).write_text("{}")
+    (tmp_path / SCORES).write_text('{"columns": {}, "patterns": []}')
     with pytest.raises(BundleError, match="do not fit"):
+        load_stage(tmp_path, alone(SETTINGS, SIDE))
+    (tmp_path / SCORES).write_text("{}")
+    with pytest.raises(BundleError, match="damaged stage"):
         load_stage(tmp_path, alone(SETTINGS, SIDE))
 
 

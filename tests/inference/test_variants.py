@@ -66,7 +66,7 @@ def fitted_scores(settings: NetworkSettings, cohort: Cohort) -> BlockScores:
 def saved(folder: Path, variants: tuple[Variant, ...], seed: int = 0, scored: bool = False) -> Path:
     """A stage with one network per variant; the weights of a variant are the same in every stage of a seed."""
     selector = made_selector(COHORT)
-    scores = fitted_scores(replace(NETWORK, score=True), two_crops(30)) if scored else BlockScores({})
+    scores = fitted_scores(replace(NETWORK, score=True), two_crops(30)) if scored else BlockScores({}, {})
     networks = []
     for variant in variants:
         torch.manual_seed(seed + sum(map(ord, variant.name)))

@@ -151,10 +151,17 @@ class _Fit:
             rows=self.rows(train),
             width=width,
             seed=seed,
+            earlier=self.earlier(owner[train]),
         )
         every = fitted.score(self.design, width)
         every[train] = own
         return fitted, every
+
+    def earlier(self, owner: npt.NDArray[np.intp]) -> npt.NDArray[np.float64] | None:
+        """Stage 1's labels of the given axillae where stage 2 leans on stage 1; else none."""
+        if self.job.stage is Stage.SLN or not self.config.fit.warm_start:
+            return None
+        return stage_labels(self.labels, Stage.SLN).to_numpy(np.float64)[owner]
 
     def chosen(self, split: Split) -> npt.NDArray[np.intp]:
         """Axillae of a split with any known label."""

@@ -25,8 +25,8 @@ from usdlr.inference.variants import Variant, distinct_crops
 from usdlr.models.settings import NetworkSettings
 from usdlr.radiomics.settings import RadiomicsSettings
 
-# A version that knows no variants would apply one network's crop to all, and must not read a bundle that has them.
-SCHEMA, WITH_VARIANTS = 2, 3
+# 4: scores of one ridge model per pattern of modalities, told by block.
+SCHEMA = 4
 MANIFEST, CONTRACT, USED, FOLDS = "bundle.json", "contract.json", "used.json", "folds"
 
 
@@ -223,7 +223,7 @@ def write_bundle(
     write_json(
         folder / MANIFEST,
         {
-            "schema": WITH_VARIANTS if preparation.variants or preparation.where else SCHEMA,
+            "schema": SCHEMA,
             "card": dict(card),
             "preparation": preparation.as_dict(),
             "on_uncertified": str(on_uncertified),
@@ -296,11 +296,9 @@ def load_bundle(folder: Path, *, member: str | None = None) -> Bundle:
     if not (folder / MANIFEST).is_file():
         raise DataError(f"found no {MANIFEST} in {folder}, expected a bundle that `usdlr run` wrote; check the path")
     manifest = read_json(folder / MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("schema") not in (SCHEMA, WITH_VARIANTS):
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
-        raise BundleError(
-            f"found a bundle of schema {found}, expected {SCHEMA} or {WITH_VARIANTS}; export it again with this version"
-        )
+        raise BundleError(f"found a bundle of schema {found}, expected {SCHEMA}; export it again with this version")
     _verify(folder, manifest.get("files"))
     target = folder if member is None else folder / FOLDS / member
     known = sorted(path.name for path in (folder / FOLDS).glob("*"))

@@ -1,42 +1,52 @@
-"""Ridge scores of a stage's radiomics and clinical blocks: what a plain model makes of each of them."""
+"""Ridge scores of a stage's radiomics and clinical columns, told by block: what a plain model makes of each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from usdlr.baselines.ridge import RidgeScore, varying
+from usdlr.baselines.ridge import EarlierQuestion, RidgeScore, varying
 from usdlr.core.leak import Rows
+from usdlr.core.modalities import MODALITIES
 from usdlr.models.settings import NetworkSettings
 
 Values = npt.NDArray[np.float64]
+# The optional modalities that images have features of, in the order of the registry.
+Pattern = tuple[str, ...]
 
 
 class BlockScores:
-    """One ridge score per block and target.
+    """One ridge model of all columns per target and pattern of optional modalities, its log-odds told by block.
+
+    A row without a map is scored by a model that never saw one (a pattern submodel), not by one whose missing columns
+    are filled in: what stands in for a map's features would speak through the weights of the others.
 
     Parameters
     ----------
-    models : mapping of str to sequence of RidgeScore
-        Fitted models by block, one per target.
+    columns : mapping of str to sequence of str
+        Columns of every scored block.
+    models : mapping of tuple of str to sequence of RidgeScore
+        Fitted models by pattern, one per target. A pattern without models has no column: its rows are scored 0.
 
-    Attributes
+    References
     ----------
-    blocks : tuple of str
-        The scored blocks, in the order of the scores.
+    Fletcher Mercaldo and Blume, Missing data and prediction: the pattern submodel, Biostatistics 2020,
+    10.1093/biostatistics/kxy040.
     """
 
-    def __init__(self, models: Mapping[str, Sequence[RidgeScore]]) -> None:
-        self.models = {block: tuple(each) for block, each in models.items()}
+    def __init__(self, columns: Mapping[str, Sequence[str]], models: Mapping[Pattern, Sequence[RidgeScore]]) -> None:
+        self.columns = {block: tuple(names) for block, names in columns.items()}
+        self.models = {pattern: tuple(each) for pattern, each in models.items()}
 
     @property
     def blocks(self) -> tuple[str, ...]:
         """The scored blocks, in the order of the scores."""
-        return tuple(self.models)
+        return tuple(self.columns)
 
     @property
     def fitted_patients(self) -> frozenset[str]:
@@ -45,7 +55,15 @@ class BlockScores:
 
     @classmethod
     def fit(
-        cls, settings: NetworkSettings, design: pd.DataFrame, labels: Values, *, rows: Rows, width: int, seed: int
+        cls,
+        settings: NetworkSettings,
+        design: pd.DataFrame,
+        labels: Values,
+        *,
+        rows: Rows,
+        width: int,
+        seed: int,
+        earlier: Values | None = None,
     ) -> tuple[Self, npt.NDArray[np.float32]]:
         """Fit on training images.
 
@@ -56,13 +74,16 @@ class BlockScores:
         design : DataFrame, (images, columns)
             Every column; the score chooses nothing.
         labels : float array, (images, targets)
-            1 positive, 0 negative, not-a-number unknown; a target's model sees the images it is known for.
+            1 positive, 0 negative, not-a-number unknown; a target's model sees the images it is known for. Where
+            there are several, those after the first lean on the first.
         rows : Rows
             Whose images they are: training patients.
         width : int
             How many targets are scored.
         seed : int
             Of the division of the training patients.
+        earlier : float array, (images,), optional
+            Labels of a question asked before, with answers of more patients, that the first target leans on.
 
         Returns
         -------
@@ -71,38 +92,63 @@ class BlockScores:
         float32 array, (images, blocks, width)
             Scores of the training images by models that did not see their patients.
         """
-        models: dict[str, list[RidgeScore]] = {}
-        scores: list[Values] = []
-        blocks = settings.table_blocks([str(name) for name in design.columns]) if settings.score else {}
-        for block, places in blocks.items():
-            part = design.iloc[:, places]
-            own, columns = [], []
-            taught = [np.isfinite(labels[:, target]) for target in range(width)]
-            if settings.tabular != "joint" and not all(
-                varying(part[known].to_numpy(np.float64)).any() for known in taught
-            ):
-                continue  # a region that no training patient has a value of has no score
-            for target, known in enumerate(taught):
-                model = RidgeScore(seed).fit(part[known], labels[known, target], rows=rows.take(known))
-                column = model.decision_function(part)
-                column[known] = model.cross_fitted_
-                own.append(model)
-                columns.append(column)
-            models[block] = own
-            scores.append(np.stack(columns, axis=1))
-        found = cls(models)
-        return found, _stack(scores, len(design), width)
+        found = cls(_scored_columns(settings, design, labels[:, :width]), {})
+        own = np.zeros((len(design), len(found.blocks), width))
+        names = [name for block in found.columns.values() for name in block]
+        patterns = found._patterns(design)
+        for pattern in _subsets(names):
+            part = design[[name for name in names if _optional(name) in (None, *pattern)]]
+            models = []
+            for target in range(width):
+                known, lean = np.isfinite(labels[:, target]), labels[:, 0] if target else earlier
+                if not varying(part[known].to_numpy(np.float64)).any() and part.shape[1] < len(names):
+                    continue
+                before = None
+                if lean is not None:
+                    answered = np.isfinite(lean)
+                    before = EarlierQuestion(part[answered], lean[answered], rows.take(answered))
+                model = RidgeScore(seed).fit(
+                    part[known],
+                    labels[known, target],
+                    rows=rows.take(known),
+                    groups=found.columns,
+                    earlier=before,
+                )
+                mine = patterns == _code(pattern)
+                own[mine, :, target] = model.terms(part[mine], found.columns)
+                own[mine & known, :, target] = model.cross_fitted_terms_[mine[known]]
+                models.append(model)
+            found.models[pattern] = tuple(models)
+        return found, own.astype(np.float32)
 
     def score(self, design: pd.DataFrame, width: int) -> npt.NDArray[np.float32]:
-        """Scores of other images, (images, blocks, width)."""
-        scores = [
-            np.stack([model.decision_function(design) for model in each], axis=1) for each in self.models.values()
-        ]
-        return _stack(scores, len(design), width)
+        """Scores of other images, (images, blocks, width): log-odds above those of the mean training patient."""
+        out = np.zeros((len(design), len(self.blocks), width))
+        patterns = self._patterns(design)
+        for pattern, models in self.models.items():
+            mine = patterns == _code(pattern)
+            if mine.any() and models:
+                out[mine] = np.stack([model.terms(design[mine], self.columns) for model in models], axis=2)
+        return out.astype(np.float32)
+
+    def _patterns(self, design: pd.DataFrame) -> npt.NDArray[np.str_]:
+        """The pattern of every row, as text."""
+        names = {name for block in self.columns.values() for name in block} & {str(name) for name in design}
+        has = {
+            modality: np.isfinite(design[of].to_numpy(np.float64)).any(axis=1)
+            for modality, of in _by_modality(names).items()
+        }
+        return np.array([_code([name for name in has if has[name][row]]) for row in range(len(design))], dtype=np.str_)
 
     def to_dict(self) -> dict[str, Any]:
         """The fitted models as JSON types, without patients."""
-        return {block: [model.to_dict() for model in each] for block, each in self.models.items()}
+        return {
+            "columns": {block: list(names) for block, names in self.columns.items()},
+            "patterns": [
+                {"with": list(pattern), "models": [model.to_dict() for model in each]}
+                for pattern, each in self.models.items()
+            ],
+        }
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
@@ -113,9 +159,45 @@ class BlockScores:
         KeyError, TypeError, ValueError
             If it is damaged.
         """
-        return cls({block: [RidgeScore.from_dict(one) for one in each] for block, each in dict(state).items()})
+        models = {
+            tuple(str(name) for name in one["with"]): [RidgeScore.from_dict(model) for model in one["models"]]
+            for one in state["patterns"]
+        }
+        return cls({block: [str(name) for name in names] for block, names in dict(state["columns"]).items()}, models)
 
 
-def _stack(scores: Sequence[Values], images: int, width: int) -> npt.NDArray[np.float32]:
-    stacked = np.stack(scores, axis=1) if scores else np.zeros((images, 0, width))
-    return np.asarray(stacked, dtype=np.float32)
+def _scored_columns(settings: NetworkSettings, design: pd.DataFrame, labels: Values) -> dict[str, list[str]]:
+    """Columns by block; a region that no training patient has a value of has no score."""
+    names = [str(name) for name in design]
+    blocks = settings.table_blocks(names) if settings.score else {}
+    out = {block: [names[place] for place in places] for block, places in blocks.items()}
+    if settings.tabular == "joint":
+        return out
+    taught = np.isfinite(labels).T
+    return {
+        block: own
+        for block, own in out.items()
+        if all(varying(design.loc[known, own].to_numpy(np.float64)).any() for known in taught)
+    }
+
+
+def _optional(column: str) -> str | None:
+    """The optional modality that a column is measured in; None for any other."""
+    first = column.split(".")[0]
+    return first if first in MODALITIES and not MODALITIES[first].required else None
+
+
+def _by_modality(names: Sequence[str] | set[str]) -> dict[str, list[str]]:
+    """Columns of every optional modality that has any, in the order of the registry."""
+    out = {modality: [name for name in names if _optional(name) == modality] for modality in MODALITIES}
+    return {modality: of for modality, of in out.items() if of}
+
+
+def _subsets(names: Sequence[str]) -> list[Pattern]:
+    """Every pattern of the optional modalities among the columns, all of them first."""
+    optional = list(_by_modality(names))
+    return [chosen for size in range(len(optional), -1, -1) for chosen in combinations(optional, size)] if names else []
+
+
+def _code(pattern: Sequence[str]) -> str:
+    return "+".join(pattern)

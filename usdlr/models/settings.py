@@ -91,8 +91,9 @@ class NetworkSettings:
     tabular_hidden : int
         Hidden units of each radiomics or clinical encoder.
     score : bool
-        Whether a ridge logistic score of all of a block's columns, cross-fitted on training patients, enters the
-        network's logit directly: what the images and interactions add is learned on top of it. False without a table.
+        Whether the ridge logistic score of all columns, cross-fitted on training patients and told by block, enters
+        the network's logit directly. The fit starts from this score, to which fusion adds nothing yet: images and
+        interactions have to earn what they add. False without a table.
     dropout : float
         Dropout on every embedding.
     block_dropout : float

@@ -47,8 +47,9 @@ class FitSettings:
         Decay of an exponential moving average of the weights, which then is what is judged and kept; 0 for none. It
         reaches back about 1 / (1 - decay) steps: a fit needs several times as many.
     warm_start : bool
-        Whether the image branches of stage 2 start from those of stage 1 of the same fold. Stage 2 has the fewest
-        patients and asks about the same tumours; stage 1 has seen training and tuning patients only.
+        Whether stage 2 starts from stage 1 of the same fold: its image branches from the fitted ones, and its ridge
+        score from weights drawn towards those of stage 1's instead of towards zero. Stage 2 has the fewest patients
+        and asks about the same tumours; stage 1 has seen training and tuning patients only.
     augment : AugmentSettings
         Training augmentation.
     accelerator : str
