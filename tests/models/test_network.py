@@ -267,6 +267,26 @@ def silenced(scored: Sequence[str] | None = None, **change: Any) -> FusionNetwor
     return built
 
 
+@pytest.mark.parametrize("fusion", ["gated", "late", "concat", "film", "cross_attention"])
+@pytest.mark.parametrize("head", ["binary", "corn"])
+def test_a_scored_network_starts_at_its_scores_and_learns_from_there(fusion: str, head: str) -> None:
+    torch.manual_seed(0)
+    settings = NetworkSettings(backbone="test_resnet", fusion=fusion, head=head, dropout=0.0, embedding_dim=8)
+    built = FusionNetwork(settings, COLUMNS, SIDE, scored=["radiomics"])
+    built.fusion.set_base(torch.full((built.head.width,), 0.25))
+    given = inputs(built, [3, 1, 2])
+    output = built.eval()(*given)
+    torch.testing.assert_close(output.logits, 0.25 + output.direct.sum(dim=1))
+    shares, rest = built.shares(output, 0)
+    torch.testing.assert_close(shares, output.direct[..., 0])
+    assert (rest == 0.25).all()
+    output.logits.square().sum().backward()
+    moved = [p.grad for name, p in built.fusion.named_parameters() if name.split(".")[-1] in ("head", "read")]
+    assert max(float(gradient.abs().max()) for gradient in moved if gradient is not None) > 0
+    alone = FusionNetwork(settings, COLUMNS, SIDE).eval()
+    assert (alone(*inputs(alone, [3, 1, 2])).logits != 0).all()
+
+
 @pytest.mark.parametrize("fusion", ["gated", "late", "concat", "film"])
 def test_behind_a_silent_fusion_the_logit_is_the_mean_of_the_scores(fusion: str) -> None:
     built = silenced(fusion=fusion)
@@ -279,15 +299,15 @@ def test_behind_a_silent_fusion_the_logit_is_the_mean_of_the_scores(fusion: str)
     torch.testing.assert_close(output.block_logits, output.direct)
 
 
-def test_scores_of_several_blocks_share_the_logit_and_absent_ones_add_nothing() -> None:
+def test_scores_of_several_blocks_add_up_and_absent_ones_add_nothing() -> None:
     built = silenced(tabular="split")
     given = inputs(built, [2])
     given.present[:] = True
     given.present[:, 5], given.present[0, 6] = False, False  # one block of the axilla, another one of an image
     scores = torch.tensor([[[1.0], [100.0], [100.0], [4.0]], [[3.0], [100.0], [8.0], [4.0]]])
     output = built(*given._replace(scores=scores))
-    torch.testing.assert_close(output.direct[0, 4:, 0], torch.tensor([2.0, 0.0, 8.0, 4.0]) / 4)
-    torch.testing.assert_close(output.logits, torch.tensor([[14.0 / 4]]))
+    torch.testing.assert_close(output.direct[0, 4:, 0], torch.tensor([2.0, 0.0, 8.0, 4.0]))
+    torch.testing.assert_close(output.logits, torch.tensor([[14.0]]))
     shares, rest = built.shares(output, 0)
     torch.testing.assert_close(shares[0, 4:], output.direct[0, 4:, 0])
     assert rest == 0
@@ -306,7 +326,7 @@ def test_the_score_of_a_block_without_a_chosen_column_is_not_read() -> None:
     given = inputs(built, [1])
     given.present[:] = True
     output = built(*given._replace(scores=torch.tensor([[[100.0], [4.0], [2.0]]])))
-    torch.testing.assert_close(output.direct[0, :, 0], torch.tensor([0.0, 0, 0, 0, 2, 0, 0, 4]) / 2)
+    torch.testing.assert_close(output.direct[0, :, 0], torch.tensor([0.0, 0, 0, 0, 2, 0, 0, 4]))
 
 
 def test_a_network_may_read_no_score() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,6 +43,43 @@ def task(network: NetworkSettings = SETTINGS, **change: Any) -> NodeStatusTask:
     }
     torch.manual_seed(0)
     return NodeStatusTask(**{**options, **change})
+
+
+@pytest.mark.parametrize(
+    ("network", "loss", "expected"),
+    [
+        ({}, "bce", [math.log(10 / 30)]),
+        ({}, "balanced", [0.0]),  # weights make both classes the same
+        # The second question is asked of the 10 positive axillae, of which 4 are positive.
+        ({"head": "multitask"}, "bce", [math.log(10 / 30), math.log(4 / 6)]),
+        ({"head": "corn"}, "bce", [math.log(10 / 30), math.log(4 / 6)]),
+    ],
+)
+@pytest.mark.parametrize("fusion", ["gated", "concat", "film"])
+def test_a_fit_starts_at_the_log_odds_of_the_training_axillae(
+    network: dict[str, Any], loss: str, expected: list[float], fusion: str
+) -> None:
+    first = torch.tensor([1.0] * 10 + [0.0] * 30)
+    second = torch.tensor([1.0] * 4 + [0.0] * 6 + [UNKNOWN] * 30)
+    label = torch.stack([first, second][: len(expected)], dim=1)
+    counts = {"positives": [10, 4][: len(expected)], "negatives": [30, 6][: len(expected)]}
+    made = task(replace(SETTINGS, fusion=fusion, **network), loss=loss, **counts)
+    made.start_from(label)
+    nobody = torch.zeros(1, 2, 4)
+    found = made.network.fusion(nobody, torch.zeros(1, 2, dtype=torch.bool)).logits[0]
+    assert found.tolist() == pytest.approx(expected, abs=1e-4)
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in made.parameters())
+
+
+def test_proportional_odds_start_at_the_share_of_positive_axillae() -> None:
+    """Its cutpoints are still those of the start: one number for everybody, where the likelihood is highest."""
+    made = task(replace(SETTINGS, head="cumulative"), positives=[10, 4], negatives=[30, 6])
+    label = torch.tensor([[1.0, 1.0]] * 4 + [[1.0, 0.0]] * 6 + [[0.0, UNKNOWN]] * 30)
+    made.start_from(label)
+    logits = made.network.fusion(torch.zeros(1, 2, 4), torch.zeros(1, 2, dtype=torch.bool)).logits
+    grid = torch.linspace(-4, 4, 8001)[:, None, None].expand(-1, 40, 1)
+    losses = [float(made.network.head.loss(at, label, made.criterion).detach()) for at in grid]
+    assert float(logits.detach()) == pytest.approx(float(grid[losses.index(min(losses)), 0, 0]), abs=2e-3)
 
 
 def output(

@@ -94,8 +94,9 @@ class FusionNetwork(nn.Module):
         # Nothing was chosen of a block that is scored and yet no block of the network: its score is not read.
         self.score_columns = [column for column, block in enumerate(scored) if block in self.blocks]
         self.scored = [self.blocks.index(scored[column]) for column in self.score_columns]
-        # Scores of several blocks speak of the same patient: at first each counts for its share.
-        self.score_scale = nn.Parameter(torch.full((len(self.scored), self.head.width), 1.0 / max(len(self.scored), 1)))
+        self.score_scale = nn.Parameter(torch.ones(len(self.scored), self.head.width))
+        if self.scored:  # the fit starts from what the scores say; embeddings that know nothing yet add nothing
+            self.fusion.silence()
         # Positions are plain lists: averaging the weights would average whole numbers in buffers too, and round them.
         # What they learn of the tumour is not to be seen on a lymph node.
         tumour = [block for block in settings.image_blocks if block_site(block) is Site.TUMOUR]

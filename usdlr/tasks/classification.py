@@ -89,6 +89,28 @@ class NodeStatusTask(pl.LightningModule):
         targets = range(self.network.head.targets)
         self.tuning_auc = torch.nn.ModuleList([BinaryAUROC() for _ in targets])
 
+    def start_from(self, label: Tensor) -> None:
+        """Let the base logits start where one prediction for everybody loses least.
+
+        Parameters
+        ----------
+        label : Tensor, (axillae, targets)
+            Of the training axillae; not-a-number where unknown.
+        """
+        head, base = self.network.head, torch.zeros(self.network.head.width, dtype=torch.float64, requires_grad=True)
+        search = torch.optim.LBFGS([base], max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            search.zero_grad()
+            loss = head.loss(base.expand(len(label), -1), label.double(), self.criterion)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no types for it
+            return loss
+
+        search.step(closure)  # type: ignore[no-untyped-call]  # likewise
+        head.zero_grad()
+        with torch.no_grad():
+            self.network.fusion.set_base(base.detach())
+
     def forward(self, batch: Batch) -> Output:
         """Predict a batch."""
         output: Output = self.network(

@@ -118,6 +118,7 @@ def fit_network(
         auxiliary_weight=settings.auxiliary_weight,
         max_epochs=settings.epochs,
     )
+    task.start_from(torch.from_numpy(np.asarray(train.data.label)))
     if start is None and network != network.without_start():
         start = FusionNetwork(network, columns, size_px, scored=scored).state_dict()
     if start is not None:

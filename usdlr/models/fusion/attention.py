@@ -111,6 +111,11 @@ class CrossAttentionFusion(LinearEvidenceFusion):
         self.norm = nn.LayerNorm(embedding_dim)
         self.read = nn.Parameter(torch.randn(targets, embedding_dim) / embedding_dim**0.5)
 
+    def silence(self) -> None:
+        """See :meth:`Fusion.silence`."""
+        super().silence()
+        nn.init.zeros_(self.read)
+
     def fuse(self, embeddings: Tensor, present: Tensor) -> Evidence:
         """Read the queries after the last layer."""
         tokens = embeddings + self.place

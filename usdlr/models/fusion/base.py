@@ -67,6 +67,14 @@ class Fusion(nn.Module, ABC):
     def block_logits(self, embeddings: Tensor) -> Tensor:
         """Every block's own logits, (axillae, blocks, targets); they mean nothing where a block is absent."""
 
+    @abstractmethod
+    def set_base(self, logits: Tensor) -> None:
+        """Set the base logits, (targets,)."""
+
+    @abstractmethod
+    def silence(self) -> None:
+        """Let every logit be the base logit, whatever the embeddings are: where learning on top of scores starts."""
+
 
 class LinearEvidenceFusion(Fusion):
     """A fusion with one linear head per block and target, and one base logit per target.
@@ -94,6 +102,15 @@ class LinearEvidenceFusion(Fusion):
         logits, weights = self.fuse(hide_absent(embeddings, present), present)
         above = torch.where(present.any(dim=1, keepdim=True), logits, torch.zeros_like(logits))
         return Evidence(self.base + above, weights)
+
+    def set_base(self, logits: Tensor) -> None:
+        """See :meth:`Fusion.set_base`."""
+        with torch.no_grad():
+            self.base.copy_(logits)
+
+    def silence(self) -> None:
+        """See :meth:`Fusion.silence`."""
+        nn.init.zeros_(self.head)
 
     def evidence(self, embeddings: Tensor) -> Tensor:
         """Every block's own logits above the base, (axillae, blocks, targets)."""

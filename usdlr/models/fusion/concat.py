@@ -35,6 +35,11 @@ class ConcatFusion(LinearEvidenceFusion):
         )
         self.read = nn.Parameter(torch.randn(targets, units) / units**0.5)
 
+    def silence(self) -> None:
+        """See :meth:`Fusion.silence`."""
+        super().silence()
+        nn.init.zeros_(self.read)
+
     def fuse(self, embeddings: Tensor, present: Tensor) -> Evidence:
         """Logits of the perceptron; it has no weights of blocks."""
         filled = torch.where(present.unsqueeze(-1), embeddings, self.absent.to(embeddings.dtype))

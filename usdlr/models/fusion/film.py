@@ -71,3 +71,11 @@ class FilmFusion(Fusion):
     def block_logits(self, embeddings: Tensor) -> Tensor:
         """Every block's own logits, (axillae, blocks, targets), the image blocks' without the tabular block's say."""
         return self.inner.block_logits(embeddings)
+
+    def set_base(self, logits: Tensor) -> None:
+        """See :meth:`Fusion.set_base`."""
+        self.inner.set_base(logits)
+
+    def silence(self) -> None:
+        """See :meth:`Fusion.silence`."""
+        self.inner.silence()
