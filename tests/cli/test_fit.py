@@ -43,6 +43,7 @@ def test_a_run_says_itself_what_is_fitted(run_folder: Path, tmp_path: Path, caps
     words = ["--from", str(run_folder), "--fold", "1", "--fit.epochs", "1", "--out", str(tmp_path / "out")]
     assert main(["fit", *words]) == 0
     said = capsys.readouterr().out.splitlines()
+    assert said.pop(0) == f"from {run_folder}: ingest, fingerprints, features, cohort, baselines"
     assert said[0].startswith("stage sln of fold 1, tuning: AUC ")
     assert said[0].endswith("; 1 epochs")
     assert Path(said[1].removeprefix("course: ")).is_file()

@@ -19,7 +19,7 @@ from usdlr.core.errors import ConfigError
 from usdlr.core.types import Stage
 from usdlr.experiment import single_fit
 from usdlr.experiment.layout import RAW, Layout
-from usdlr.experiment.single_fit import fit_stage, training_course
+from usdlr.experiment.single_fit import fit_stage, taken_over, training_course
 from usdlr.inference.stage_files import weights_name
 from usdlr.tasks.loggers import ShowEpochs
 
@@ -103,6 +103,41 @@ def test_from_a_prepared_run_with_other_settings_and_interrupted(
     halved = fit_stage(config, tmp_path / "halved", "0", Stage.SLN, prepared=run_folder)
     assert (halved.folder / weights_name(0)).read_bytes() == (whole.folder / weights_name(0)).read_bytes()
     pd.testing.assert_frame_equal(pd.read_csv(halved.course), pd.read_csv(whole.course))
+
+
+def test_a_cohort_that_was_moved_is_the_same_cohort(
+    run_folder: Path, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(cohort, tmp_path / "moved")
+    config = tiny_config(tmp_path / "moved", "--fit.epochs", "1")
+    assert taken_over(config, tmp_path / "out", run_folder).endswith(
+        ": ingest, fingerprints, features, cohort, baselines"
+    )
+    fit_stage(config, tmp_path / "out", "0", Stage.SLN, prepared=run_folder)
+    shown = capsys.readouterr().err
+    assert "features" not in shown
+    assert "ingest" not in shown
+    # An export in which one file differs is another one, wherever it lies: the journal sees it.
+    (tmp_path / "other").mkdir()
+    shutil.copytree(cohort, tmp_path / "other" / "cohort")
+    manifest = next((tmp_path / "other" / "cohort").glob("*.csv"))
+    rows = pd.read_csv(manifest, dtype="str")
+    rows.loc[0, "age_years"] = "99"
+    rows.to_csv(manifest, index=False)
+    other = tiny_config(tmp_path / "other" / "cohort", "--fit.epochs", "1")
+    fit_stage(other, tmp_path / "third", "0", Stage.SLN, prepared=run_folder)
+    assert "ingest" in capsys.readouterr().err
+    assert (tables.CASES.read(tmp_path / "third" / "cases.parquet")["age_years"] == 99).any()
+
+
+def test_what_is_taken_over_is_said(run_folder: Path, cohort: Path, tmp_path: Path) -> None:
+    assert taken_over(tiny_config(cohort), run_folder, run_folder) == f"joining the run {run_folder}"
+    coarser = tiny_config(cohort, "--radiomics.pixel_mm", "0.4")
+    assert taken_over(coarser, tmp_path / "out", run_folder).endswith(": ingest, fingerprints")
+    swapped = tiny_config(cohort, "--data.centre", "manifest")
+    assert taken_over(swapped, tmp_path / "out", run_folder).startswith("nothing can be taken over from ")
+    (tmp_path / "out" / "begun").mkdir(parents=True)
+    assert taken_over(tiny_config(cohort), tmp_path / "out", run_folder).startswith("going on in ")
 
 
 def test_stage_two_has_stage_one_fitted_first(run_folder: Path, cohort: Path, tmp_path: Path) -> None:

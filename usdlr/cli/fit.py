@@ -11,7 +11,7 @@ from usdlr.core.errors import ConfigError
 from usdlr.core.named_parts import nearest
 from usdlr.core.types import Stage
 from usdlr.experiment.layout import Layout
-from usdlr.experiment.single_fit import fit_stage
+from usdlr.experiment.single_fit import fit_stage, taken_over
 
 
 def execute(argv: Sequence[str]) -> None:
@@ -38,6 +38,8 @@ def execute(argv: Sequence[str]) -> None:
         raise ConfigError(
             f"found --stage {options.stage}, expected {' or '.join(stages)}{nearest(options.stage, stages)}"
         )
+    if prepared is not None and Layout(Path(prepared)).config.is_file():
+        print(taken_over(experiment, Path(options.out), Path(prepared)), flush=True)
     found = fit_stage(
         experiment,
         Path(options.out),

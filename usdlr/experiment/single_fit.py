@@ -23,7 +23,7 @@ from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.fit import FitJob, run_fit
 from usdlr.experiment.layout import RAW, Layout
 from usdlr.experiment.run import run_one_fit
-from usdlr.experiment.sweep.share import start_from_others
+from usdlr.experiment.sweep.share import start_from_others, steps_in_common
 from usdlr.tasks.loggers import ShowEpochs
 
 COURSE = "metrics.csv"
@@ -69,6 +69,28 @@ class FittedStage:
             f"tuning: {area}, cross-entropy {self.loss:.3f} before calibration, {self.n} axillae, "
             f"{self.positives} positive; {self.epochs} epochs"
         )
+
+
+def taken_over(config: ExperimentConfig, out: Path, prepared: Path) -> str:
+    """What a fit of this configuration takes over from a run, in one line for readers.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        The resolved configuration.
+    out : Path
+        Folder of the fit's run.
+    prepared : Path
+        The run.
+    """
+    if out.resolve() == prepared.resolve():
+        return f"joining the run {prepared}"
+    if out.is_dir() and any(out.iterdir()):
+        return f"going on in {out}; nothing further is taken over from {prepared}"
+    steps = steps_in_common(config.as_dict(), prepared)
+    if not steps:
+        return f"nothing can be taken over from {prepared}: other data, or its first step is not finished"
+    return f"from {prepared}: {', '.join(steps)}"
 
 
 def fit_stage(

@@ -51,7 +51,8 @@ class SharedStep:
 
 
 _ENDS = {"cases": "parquet", "exclusions": "csv", "splits": "csv"}
-_MACHINE = ("jobs",)
+# Where the export lies decides nothing: the journal knows its files by their hashes.
+_MACHINE = ("jobs", "data.root")
 
 SHARED = (
     SharedStep("ingest", ("data.centre", "data.ingest"), ("ingest",)),
@@ -109,6 +110,11 @@ def start_from_others(config: Mapping[str, Any], target: Path, others: Sequence[
     write_text(Layout(partial).config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
     partial.rename(target)
     return best
+
+
+def steps_in_common(config: Mapping[str, Any], other: Path) -> list[str]:
+    """Names of the finished steps of a run that a new one of this configuration may start from, in their order."""
+    return [step.name for step in _common_steps(config, other)]
 
 
 def _common_steps(config: Mapping[str, Any], other: Path) -> list[SharedStep]:
