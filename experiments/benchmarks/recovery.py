@@ -11,12 +11,13 @@ the B-mode images of both sites are read.
 
 For every scenario and seed both stages are fitted on one fixed split (the last examined 30 % are the test patients).
 JSON lines tell, for both stages on the test axillae: the AUC of fusion, of every single block (the others hidden), of
-fusion with each block removed (a modality's region loses its image block and its radiomics), of the ridge score of the
-same table and of the limit; fusion's share of the limit, (AUC - 0.5) / (limit - 0.5); and how the logit is divided
-among the blocks: the standard deviation of a block's contribution over the axillae, as a share of all. Blocks are
-removed by hiding them from one network that was trained with hidden blocks, not by training anew. With `--without-map`
-a second network learns without elastography, beside fusion whose patients lose their map. Then, over the seeds, means
-and paired differences with 95 % intervals.
+fusion with each block removed (a modality's region loses its image block and its radiomics), of a ridge regression on
+the same table and on each block of it alone, and of the limit; fusion's share of the limit,
+(AUC - 0.5) / (limit - 0.5); and how the logit is divided among the blocks: the standard deviation of a block's
+contribution over the axillae, as a share of all. Blocks are removed by hiding them from one network that was trained
+with hidden blocks, not by training anew. With `--without-map` a second network learns without elastography, beside
+fusion whose patients lose their map. Then, over the seeds, means and paired differences with 95 % intervals; the best
+single block is the one with the highest mean, whether fusion reads it or a ridge regression.
 
 `--set` takes any key of the experiment, e.g. `--set fit.epochs=20 model.backbone=resnet18`. Interrupted, the same
 command continues. Axillae whose nodes are unknown in the first scenario stay out of all of them.
@@ -39,16 +40,18 @@ import pandas as pd
 from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
+from usdlr.baselines.blocks import CLINICAL_BLOCK
+from usdlr.baselines.pipelines import baseline_named
 from usdlr.cli.run import read_config
 from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.files import read_json, write_json
 from usdlr.core.hashing import data_hash, file_hash
-from usdlr.core.modalities import BMODE, ELASTO
+from usdlr.core.modalities import BMODE, ELASTO, MODALITIES
 from usdlr.core.pool import run_all
 from usdlr.core.provenance import Provenance
 from usdlr.core.regions import block_site
 from usdlr.core.tables import CASES, SPLITS
-from usdlr.core.types import Site, Split, Stage
+from usdlr.core.types import Roi, Site, Split, Stage
 from usdlr.data.samples import SampleStore
 from usdlr.evaluation.ceiling import LIMIT
 from usdlr.experiment.baselines import BaselineJob, run_baselines
@@ -81,13 +84,17 @@ SETTINGS = {
     "splits.calibration": "0.2",
     "model.tabular": "split",
     "model.block_dropout": "0.2",
-    "baselines": "[radiomics_ridge]",
+    "fit.epochs": "8",
     "fit.wandb": "disabled",
     "selection.bootstraps": "0",
     "gallery": "0",
 }
+RIDGE = "radiomics_ridge"
+SINGLE = [f"{name}.{roi}" for name in MODALITIES for roi in (Roi.INTRATUMORAL, Roi.PERITUMORAL)]
+ALONE = {block: f"{RIDGE}@{block}" for block in (*SINGLE, CLINICAL_BLOCK)}
 # Where nodes are imaged: B-mode alone, since a prediction is divided exactly among so many blocks only.
 NODES = {"data.sites": f"[{Site.TUMOUR}, {Site.AXILLA}]", "model.modalities": f"[{BMODE}]"}
+WHOLES = ("images", "radiomics and clinical")  # what is more than one block
 CENTRES = ["north", "south", "west"]
 FIRST = "default"  # the scenario whose cohorts are simulated
 ROUND = 4
@@ -261,7 +268,12 @@ def run_task(task: Task) -> dict[str, float]:
         plain = {block for block in blocks if block.startswith("radiomics.")} | {"clinical"}
         found[f"{name}.only images"] = judge.auc(stage, judge.predict(model, plain), "logit")
         found[f"{name}.only radiomics and clinical"] = judge.auc(stage, judge.predict(model, blocks - plain), "logit")
-        found[f"{name}.ridge"] = judge.auc(stage, ridge[ridge["stage"] == name], "score")
+        mine = ridge[ridge["stage"] == name]
+        found[f"{name}.ridge"] = judge.auc(stage, mine[mine["name"] == RIDGE], "score")
+        for block, baseline in ALONE.items():
+            of_block = mine[mine["name"] == baseline_named(baseline).name]
+            if len(of_block):
+                found[f"{name}.ridge of {block} alone"] = judge.auc(stage, of_block, "score")
         chance = name in limits.chance
         scores = limits.predictions[limits.predictions["stage"] == name]
         limit = 0.5 if chance else judge.auc(stage, scores, "score")
@@ -346,6 +358,16 @@ def summarise(scenario: str, every: list[dict[str, float]]) -> None:
                 [found[f"{stage}.with a map, taken away"] - found[name] for found in every]
             )
         print(json.dumps(line), flush=True)
+    for stage in Stage:
+        single = [
+            name
+            for name in every[0]
+            if name.startswith((f"{stage}.only ", f"{stage}.ridge of ")) and not name.endswith(WHOLES)
+        ]
+        best = max(single, key=lambda name: np.mean([found[name] for found in every]))
+        gain = interval([found[f"{stage}.fusion"] - found[best] for found in every])
+        words = {"scenario": scenario, "name": f"{stage}.best single block", "which": best.partition(".")[2]}
+        print(json.dumps(words | {"fusion minus this": gain}), flush=True)
 
 
 def main() -> int:
@@ -366,6 +388,7 @@ def main() -> int:
         for seed in range(1, options.seeds + 1):
             cohort = cohort_folder(options.out, seed, scenario)
             own = settings | (NODES if scenario.nodes.imaged else {})
+            own |= {"baselines": f"[{', '.join([RIDGE, *([] if scenario.nodes.imaged else ALONE.values())])}]"}
             words = [word for key, value in own.items() for word in (f"--{key}", value)]
             words += ["--data.root", str(cohort), "--seed", str(seed), "--out", str(options.out)]
             config, _ = read_config([str(DEMO), *words])
