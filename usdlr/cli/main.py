@@ -27,6 +27,7 @@ COMMANDS = {
     "sweep": "run an ablation grid or a search of settings from one file",
     "predict": "apply a bundle to a cohort",
     "embed": "write the networks' embeddings of a cohort as a feature table",
+    "samplesize": "how many patients a study needs",
     "benchmark": "measure how fast this machine measures, and how far engines part",
 }
 DONE, WRONG_INPUT, INTERRUPTED = 0, 2, 130

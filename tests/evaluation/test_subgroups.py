@@ -1,0 +1,224 @@
+"""Subgroups with planted differences, and the tests against statsmodels and scipy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy.special import expit, logit
+from scipy.stats import chi2, chi2_contingency, fisher_exact
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.meta_analysis import combine_effects
+
+from usdlr.core.errors import ConfigError, DataError, InputError
+from usdlr.evaluation.delong import placements
+from usdlr.evaluation.heterogeneity import auc_heterogeneity, calibration_interaction, miss_heterogeneity
+from usdlr.evaluation.subgroups import UNKNOWN, Variable, levels, subgroups
+
+VARIABLES = (
+    Variable("centre_id", "Centre"),
+    Variable("tumour_size_mm", "Tumour size", (20.0, 50.0), "mm"),
+    Variable("elastography", "Elastography"),
+    Variable("density", "Breast density"),
+)
+
+
+def cohort(n: int = 900, seed: int = 0, *, spoilt: str = "") -> pd.DataFrame:
+    """Three centres; the model is right everywhere, or useless at one of them."""
+    random = np.random.default_rng(seed)
+    risk = random.normal(-0.5, 1.5, n)
+    rows = pd.DataFrame({"patient_id": [f"p{i:04d}" for i in range(n)], "side": "left"})
+    rows["centre_id"] = random.choice(["a", "b", "c"], n)
+    rows["y"] = (random.random(n) < expit(risk)).astype(float)
+    seen = np.where(rows["centre_id"] == spoilt, random.permutation(risk), risk)
+    rows["probability"] = expit(seen)
+    rows["called"] = (rows["probability"] >= 0.2).astype(int)
+    rows["tumour_size_mm"] = random.uniform(5, 60, n)
+    rows["elastography"] = random.random(n) < 0.5
+    return rows
+
+
+def test_every_level_has_its_own_numbers() -> None:
+    rows = cohort()
+    found = subgroups(rows, variables=VARIABLES)
+    table = {(row["variable"], row["level"]): row for row in found.table.to_dict("records")}
+    for name in "abc":
+        mine = rows[rows["centre_id"] == name]
+        row = table["centre_id", name]
+        assert row["auc"] == pytest.approx(roc_auc_score(mine["y"], mine["probability"]))
+        positive = mine[mine["y"] == 1]
+        assert row["fnr"] == pytest.approx((positive["called"] == 0).mean())
+        assert row["sensitivity"] == pytest.approx(positive["called"].mean())
+        assert row["specificity"] == pytest.approx((mine.loc[mine["y"] == 0, "called"] == 0).mean())
+        fit = sm.Logit(mine["y"], sm.add_constant(logit(mine["probability"]))).fit(disp=0)
+        assert row["calibration_slope"] == pytest.approx(fit.params.iloc[1], abs=1e-6)
+        assert (row["n"], row["positives"]) == (len(mine), int(mine["y"].sum()))
+    assert table["all", "all"]["n"] == 900
+    sizes = found.table[found.table["variable"] == "tumour_size_mm"]
+    assert sizes["level"].tolist() == ["<=20 mm", ">20 to 50 mm", ">50 mm"]
+    assert sizes["n"].sum() == 900
+    assert found.table.loc[found.table["variable"] == "elastography", "level"].tolist() == ["no", "yes"]
+    assert found.absent == ("density",)
+
+
+def test_a_centre_at_which_the_model_fails_is_found() -> None:
+    fair, spoilt = (subgroups(cohort(spoilt=name), variables=VARIABLES) for name in ("", "c"))
+    for name in ("auc", "calibration", "fnr"):
+        p_value = spoilt.tests["centre_id"][name].p_value
+        assert p_value is not None
+        assert p_value < 0.01
+        assert (spoilt.adjusted()["centre_id"][name] or 0) >= p_value
+        assert (spoilt.tests["elastography"][name].p_value or 0) > 0.01
+        assert (fair.tests["centre_id"][name].p_value or 0) > 0.01
+    worst = spoilt.table[spoilt.table["variable"] == "centre_id"].set_index("level")
+    assert worst["fnr"].idxmax() == "c"
+    assert spoilt.tests["centre_id"]["fnr"].gap == pytest.approx(worst["fnr"].max() - worst["fnr"].min())
+
+
+def test_tests_are_calibrated_under_no_difference() -> None:
+    p_values = []
+    for seed in range(100):
+        rows = cohort(240, seed)
+        at = logit(rows["probability"])
+        part = rows[rows["y"] == 1]
+        counts = part.assign(missed=part["called"] == 0).groupby("centre_id")["missed"].agg(["sum", "size"])
+        p_values.append(
+            (
+                auc_heterogeneity(rows["y"], rows["probability"], rows["centre_id"]).p_value,
+                calibration_interaction(rows["y"], at, rows["centre_id"]).p_value,
+                miss_heterogeneity(counts["sum"], counts["size"], list("abc"), draws=199).p_value,
+            )
+        )
+    for column in np.array(p_values, dtype=float).T:
+        assert np.mean(column < 0.05) <= 0.11
+        assert np.mean(column < 0.5) == pytest.approx(0.5, abs=0.17)
+
+
+def test_q_is_that_of_a_meta_analysis() -> None:
+    rows = cohort(spoilt="b")
+    areas, variances = [], []
+    for name in "abc":
+        mine = rows[rows["centre_id"] == name]
+        part = placements(mine["y"].to_numpy(), mine["probability"].to_numpy())
+        areas.append(part.auc[0])
+        variances.append(part.covariance[0, 0])
+    expected = combine_effects(np.array(areas), np.array(variances))
+    found = auc_heterogeneity(rows["y"], rows["probability"], rows["centre_id"])
+    assert (found.statistic, found.degrees) == pytest.approx((expected.q, 2))
+    assert found.p_value == pytest.approx(chi2.sf(expected.q, 2))
+
+
+def test_calibration_interaction_is_that_of_statsmodels() -> None:
+    rows = cohort(spoilt="b")
+    at = logit(rows["probability"])
+    dummies = pd.get_dummies(rows["centre_id"], drop_first=True).astype(float)
+    own = pd.concat([dummies, dummies.mul(at, axis=0).add_suffix("_slope")], axis=1).assign(at=at, one=1.0)
+    full = sm.Logit(rows["y"], own).fit(disp=0).llf
+    common = sm.Logit(rows["y"], own[["at", "one"]]).fit(disp=0).llf
+    found = calibration_interaction(rows["y"], at, rows["centre_id"])
+    assert (found.statistic, found.degrees) == pytest.approx((2 * (full - common), 4), rel=1e-6)
+
+
+def test_misses_are_compared_exactly() -> None:
+    missed, positives = [1, 8], [60, 70]
+    counts = np.array([missed, np.subtract(positives, missed)])
+    found = miss_heterogeneity(missed, positives, ["a", "b"])
+    assert found.statistic == pytest.approx(chi2_contingency(counts, correction=False).statistic)
+    assert found.p_value == pytest.approx(fisher_exact(counts).pvalue, abs=0.01)
+    assert found.p_value == miss_heterogeneity(missed, positives, ["a", "b"]).p_value
+
+
+def test_separated_levels_have_a_limit() -> None:
+    y, at = np.tile([0.0, 0.0, 1.0, 1.0], 2), np.concatenate([[-2, -1, 1, 2], [1, -1, -2, 2]])
+    found = calibration_interaction(y, at, list("aaaabbbb"))
+    common = sm.Logit(y, sm.add_constant(at)).fit(disp=0).llf
+    own = sm.Logit(y[4:], sm.add_constant(at[4:])).fit(disp=0).llf
+    # The separated level fits without error: its likelihood is 1.
+    assert found.statistic == pytest.approx(2 * (own - common), abs=1e-3)
+
+
+def test_small_levels_are_marked_and_left_out_of_the_tests() -> None:
+    rows = cohort()
+    few = rows.index[(rows["centre_id"] == "c") & (rows["y"] == 1)][9:]
+    found = subgroups(rows.drop(index=few), variables=VARIABLES)
+    centres = found.table[found.table["variable"] == "centre_id"].set_index("level")
+    assert centres["small"].tolist() == [False, False, True]
+    assert centres.loc["c", "positives"] == 9
+    assert centres["auc"].notna().all()
+    for test in found.tests["centre_id"].values():
+        assert test.levels == ("a", "b")
+
+
+def test_unknown_values_and_outcomes() -> None:
+    rows = cohort()
+    rows.loc[:99, "tumour_size_mm"] = np.nan
+    rows.loc[850:, "y"] = np.nan
+    found = subgroups(rows, variables=VARIABLES)
+    sizes = found.table[found.table["variable"] == "tumour_size_mm"]
+    assert sizes["level"].tolist()[-1] == UNKNOWN
+    assert sizes["n"].tolist()[-1] == 100
+    assert sizes["n"].sum() == 850
+    assert UNKNOWN not in found.tests["tumour_size_mm"]["auc"].levels
+
+
+def test_levels_are_in_their_natural_order() -> None:
+    categories, order = levels(pd.Series(["4b", "5", "3", "4a", "10", "x"]), Variable("birads", "BI-RADS"))
+    assert order == ["3", "4a", "4b", "5", "10", "x"]
+    assert categories.tolist()[0] == "4b"
+    nullable = pd.Series([True, None, False], dtype="boolean")
+    assert levels(nullable, Variable("e", "E"))[0].tolist() == ["yes", UNKNOWN, "no"]
+    assert levels(pd.Series([True, None], dtype=object), Variable("e", "E"))[1] == ["yes", UNKNOWN]
+    assert levels(pd.Series([None, None], dtype="string"), Variable("e", "E"))[1] == [UNKNOWN]
+    with pytest.raises(DataError, match="found words"):
+        levels(pd.Series(["big"]), VARIABLES[1])
+    with pytest.raises(ConfigError, match="that rise"):
+        Variable("x", "X", (5.0, 5.0))
+
+
+def test_plain_data_holds_every_estimate() -> None:
+    rows = cohort(240)
+    rows.loc[rows["centre_id"] == "c", "y"] = 0.0
+    found = subgroups(rows, variables=VARIABLES)
+    plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    centre = {row["level"]: row for row in plain["variables"]["centre_id"]["levels"]}
+    assert centre["c"]["auc"]["value"] is None
+    assert centre["c"]["auc"]["method"].startswith("undefined")
+    assert centre["a"]["fnr"]["events"] == centre["a"]["missed"]
+    assert centre["a"]["fnr"]["n"] == centre["a"]["positives"]
+    assert centre["a"]["specificity"]["n"] == centre["a"]["n"] - centre["a"]["positives"]
+    assert plain["variables"]["centre_id"]["tests"]["auc"]["levels"] == ["a", "b"]
+    assert "exploratory" in plain["caveat"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows.drop(columns="called"), "'called'"),
+        (lambda rows: pd.concat([rows, rows]), "more than once"),
+        (lambda rows: rows.assign(called=np.nan), "without an answer"),
+        (lambda rows: rows.assign(probability=2.0), "expected a probability"),
+        (lambda rows: rows.assign(y=3.0), "label y"),
+    ],
+)
+def test_wrong_rows_are_refused(change: Callable[[pd.DataFrame], pd.DataFrame], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        subgroups(change(cohort(30)), variables=VARIABLES)
+
+
+def test_tests_that_do_not_exist() -> None:
+    assert auc_heterogeneity([0, 1, 1], [1, 2, 3], list("aab")).p_value is None
+    assert calibration_interaction([0, 1, 1], [1, 2, 3], list("aab")).method.startswith("undefined")
+    assert miss_heterogeneity([0, 0], [5, 0], ["a", "b"]).method.startswith("undefined: fewer than two")
+    assert miss_heterogeneity([0, 0], [5, 5], ["a", "b"]).method == "undefined: no positive was missed"
+    assert miss_heterogeneity([5, 5], [5, 5], ["a", "b"]).method == "undefined: every positive was missed"
+    with pytest.raises(InputError, match="do not fit"):
+        miss_heterogeneity([6], [5], ["a"])
+    with pytest.raises(InputError, match="2 levels for 3 rows"):
+        auc_heterogeneity([0, 1, 1], [1, 2, 3], ["a", "b"])
+    empty = subgroups(cohort(30).assign(y=np.nan), variables=VARIABLES)
+    assert empty.table["n"].tolist() == [0]
+    assert empty.as_dict()["variables"]["all"]["levels"][0]["auc"]["value"] is None
