@@ -8,7 +8,7 @@ reference object is a false positive, unless it touches a dropped one: that is n
 References
 ----------
 The rule of 40 % coverage, the minimum of 4.5 mm (5 mm after rounding) and the removal of unmatched objects before Dice
-and Hausdorff follow a published evaluation of lymph nodes in the head and neck; see ``PUBLISHED_SYSTEMS``.
+and Hausdorff follow a published evaluation of lymph nodes in the head and neck (Diagnostics, 2026).
 """
 
 from __future__ import annotations
