@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
@@ -195,7 +197,7 @@ def test_the_temperature_cannot_take_back_a_shift_and_platt_scaling_can() -> Non
     y = (draw.random(len(honest)) < expit(honest)).astype(float)
     found = {
         kind: float(expit(CALIBRATORS[kind]().fit(honest + 1.5, y, rows=tuning(len(y))).transform(honest + 1.5)).mean())
-        for kind in CALIBRATORS
+        for kind in ("platt", "temperature")
     }
     assert found["platt"] == pytest.approx(y.mean(), abs=1e-4)
     assert found["temperature"] > y.mean() + 0.1
@@ -228,27 +230,34 @@ def test_every_calibrator_keeps_the_contract(kind: str) -> None:
         fitted().fit([0.0, 1.0, 2.0, 3.0], [0, 1, 0, 1], rows=Rows.of("abcd", ["tuning", "tuning", "train", "tuning"]))
     with pytest.raises(InputError, match="unknown is not negative"):
         fitted().fit([0.0, 1.0], [0, np.nan], rows=tuning(2))
-    with pytest.raises(InputError, match="prior_strength"):
-        fitted(prior_strength=-1.0).fit([0.0, 1.0], [0, 1], rows=tuning(2))
+    for option in fitted().get_params():
+        with pytest.raises(InputError, match=option):
+            fitted(**{option: -1.0}).fit([0.0, 1.0], [0, 1], rows=tuning(2))
+        assert clone(fitted(**{option: 3.0})).get_params() == {option: 3.0}
     with pytest.raises(NotFittedError):
         fitted().transform([0.0])
+    with pytest.raises(NotFittedError):
+        fitted().to_dict()
     for rows in ([0, 0, 0], [1, 1, 1], []):
         assert fitted().fit([-1.0, 0.0, 2.0][: len(rows)], rows, rows=tuning(len(rows))).transform([0.3]).tolist() == [
             0.3
         ]
-    assert clone(fitted(prior_strength=3.0)).get_params() == {"prior_strength": 3.0}
 
 
 @pytest.mark.parametrize("kind", CALIBRATORS)
 def test_a_state_restores_its_own_kind(kind: str) -> None:
     x, y = sample()
-    fitted = build_calibrator({kind: {"prior_strength": 2.0}}).fit(x, y, rows=tuning(len(x)))
+    options = dict.fromkeys(CALIBRATORS[kind]().get_params(), 2.0)
+    fitted = build_calibrator({kind: options}).fit(x, y, rows=tuning(len(x)))
     text = json.dumps(fitted.to_dict())
-    assert "p0" not in text
+    assert "p17" not in text
     restored: Calibrator = calibrator_from_dict(json.loads(text))
     assert type(restored) is CALIBRATORS[kind]
-    assert restored.prior_strength == 2.0
-    np.testing.assert_array_equal(restored.transform(x), fitted.transform(x))
+    assert restored.get_params() == options
+    assert restored.fitted_patients_ == frozenset()
+    at = np.linspace(-20, 20, 101)
+    np.testing.assert_array_equal(restored.transform(at), fitted.transform(at))
+    np.testing.assert_array_equal(restored.sampling_variance(at), fitted.sampling_variance(at))
     other = next(name for name in CALIBRATORS if name != kind)
     with pytest.raises(BundleError, match=f"of the kind '{kind}', expected '{other}'"):
         CALIBRATORS[other].from_dict(json.loads(text))
@@ -261,9 +270,57 @@ def test_a_state_without_kind_is_platts() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(BundleError, match="'isotonic', expected one of platt, temperature"):
-        calibrator_from_dict({"kind": "isotonic"})
+    with pytest.raises(BundleError, match="'spline', expected one of platt, temperature, beta, isotonic, venn_abers"):
+        calibrator_from_dict({"kind": "spline"})
     with pytest.raises(ConfigError, match="did you mean 'temperature'"):
         build_calibrator("temprature")
     with pytest.raises(ConfigError, match="expected some of prior_strength"):
         build_calibrator({"platt": {"strength": 1}})
+
+
+@pytest.mark.parametrize("kind", CALIBRATORS)
+@settings(deadline=None, max_examples=60)
+@given(
+    data=st.lists(st.tuples(st.sampled_from(np.linspace(-6, 6, 25).tolist()), st.booleans()), min_size=1, max_size=40),
+    at=st.lists(st.floats(-1000, 1000), min_size=2, max_size=20),
+)
+def test_a_higher_logit_never_gets_a_lower_probability_and_none_is_certain(
+    kind: str, data: list[tuple[float, bool]], at: list[float]
+) -> None:
+    x, y = map(np.array, zip(*data, strict=True))
+    fitted = CALIBRATORS[kind]().map_of(x.astype(float), y.astype(float), np.ones(len(x)))
+    found = fitted.transform(np.sort([*at, *x]))
+    assert np.isfinite(found).all()
+    # Of a bend, the last digit of a logarithm may not be in order.
+    assert (np.diff(found) >= (-1e-12 * np.abs(found).max() if kind == "beta" else 0.0)).all()
+
+
+@pytest.mark.parametrize("kind", CALIBRATORS)
+def test_shares_are_divided_so_that_they_add_up_and_keep_their_signs(kind: str) -> None:
+    x, y = sample(80, 4)
+    fitted = CALIBRATORS[kind]().fit(x, y, rows=tuning(len(x)))
+    base = np.full_like(x, -0.3)
+    factor, left = fitted.divide(x, base)
+    assert (factor >= 0).all()
+    np.testing.assert_allclose(factor * (x - base) + left, fitted.transform(x), atol=1e-12)
+    far = np.abs(x - base) >= 1
+    np.testing.assert_allclose(left[far], fitted.transform([-0.3])[0], atol=1e-12)
+
+
+def test_a_line_divides_by_its_slope_exactly() -> None:
+    x, y = sample()
+    fitted = PlattCalibrator().fit(x, y, rows=tuning(len(x)))
+    factor, base = fitted.divide(x, x / 2)
+    assert set(factor) == {fitted.slope_}
+    np.testing.assert_array_equal(base, fitted.transform(x / 2))
+    assert not fitted.sampling_variance(x).any()
+
+
+@pytest.mark.parametrize("kind", CALIBRATORS)
+def test_a_row_that_counts_twice_is_the_same_row_twice(kind: str) -> None:
+    x, y = sample(30, 7)
+    weight = np.random.default_rng(1).integers(0, 4, len(x)).astype(float)
+    calibrator, at = CALIBRATORS[kind](), np.linspace(-5, 5, 41)
+    repeated = np.repeat(np.arange(len(x)), weight.astype(int))
+    twice = calibrator.map_of(x[repeated], y[repeated], np.ones(len(repeated)))
+    np.testing.assert_allclose(calibrator.map_of(x, y, weight).transform(at), twice.transform(at), atol=1e-7)

@@ -9,7 +9,12 @@ from scipy.special import expit
 
 from usdlr.core.errors import BundleError, LeakError
 from usdlr.core.leak import Rows
-from usdlr.decision.calibration import PlattCalibrator, TemperatureCalibrator
+from usdlr.decision.calibration import (
+    CALIBRATORS,
+    PlattCalibrator,
+    TemperatureCalibrator,
+    calibrator_from_dict,
+)
 from usdlr.decision.uncertainty import LogitInterval
 
 COUNT = 400
@@ -96,3 +101,41 @@ def test_other_patients_are_refused(data: tuple[np.ndarray, np.ndarray]) -> None
     calibrator = PlattCalibrator().fit(x, y, rows=tuning())
     with pytest.raises(LeakError, match="interval of the log-odds"):
         LogitInterval.fit(x, calibrator, {}, rows=tuning(split="calibration"))
+
+
+@pytest.mark.parametrize("kind", ["beta", "isotonic", "venn_abers"])
+def test_a_calibrator_that_bends_brings_its_own_variance(kind: str, data: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = data
+    calibrator = CALIBRATORS[kind]().fit(x, y, rows=tuning())
+    interval = LogitInterval.fit(x, calibrator, {"elasto": np.array([-1.0, 2.0])}, rows=tuning())
+    assert interval.covariance == ((0.0, 0.0), (0.0, 0.0))
+    at, none = np.linspace(-2, 2, 5), np.zeros(5)
+    low, high = interval.bounds(at, none, {}, calibrator)
+    half = 1.6448536 * np.sqrt(calibrator.sampling_variance(at))
+    np.testing.assert_allclose(low, calibrator.transform(at) - half, rtol=1e-6)
+    np.testing.assert_allclose(high, calibrator.transform(at) + half, rtol=1e-6)
+    assert (half > 0).all()
+    # A spread, or a missing image, is never narrower; LogitInterval's order holds on every step and bend.
+    wide = interval.bounds(at, none + 1.5, {"elasto": np.ones(5, dtype=bool)}, calibrator)
+    assert (wide[0] <= low + 1e-12).all()
+    assert (wide[1] >= high - 1e-12).all()
+    assert LogitInterval.from_dict(interval.to_dict()) == interval
+
+
+def test_a_spread_moves_along_the_bend() -> None:
+    """Slope 0.5 below even odds and 2 above: far out the two sides of a spread of 1 are moved by those slopes."""
+    calibrator = calibrator_from_dict(
+        {
+            "kind": "beta",
+            "prior_strength": 1.0,
+            "a": 0.5,
+            "b": 2.0,
+            "c": 0.0,
+            "variance": {"logit": [], "value": []},
+        }
+    )
+    interval = LogitInterval(((0.0, 0.0), (0.0, 0.0)))
+    at = np.array([-30.0, 30.0])
+    low, high = interval.bounds(at, [1.0, 1.0], {}, calibrator)
+    np.testing.assert_allclose(calibrator.transform(at) - low, 1.6448536 * np.array([0.5, 2.0]), rtol=1e-6)
+    np.testing.assert_allclose(high - calibrator.transform(at), 1.6448536 * np.array([0.5, 2.0]), rtol=1e-6)

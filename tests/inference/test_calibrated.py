@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from scipy.special import expit
 
+from usdlr.core.leak import Rows
 from usdlr.core.types import Stage
-from usdlr.decision.calibration import PlattCalibrator
+from usdlr.decision.calibration import CALIBRATORS, PlattCalibrator
 from usdlr.decision.uncertainty import LogitInterval
 from usdlr.inference.calibrated import absent, calibrated_rows
 
@@ -81,3 +83,22 @@ def test_the_given_table_is_not_changed() -> None:
     before = AXILLAE.copy()
     rows(3.0, 3.0)
     pd.testing.assert_frame_equal(AXILLAE, before)
+
+
+@pytest.mark.parametrize("kind", ["beta", "isotonic", "venn_abers"])
+def test_shares_add_up_after_a_calibrator_that_bends(kind: str) -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(0, 2, 60)
+    y = (draw.random(60) < expit(x)).astype(float)
+    tuning = Rows.of([f"t{i}" for i in range(60)], ["tuning"] * 60)
+    calibrator = CALIBRATORS[kind]().fit(x, y, rows=tuning)
+    split = pd.Series({"q": "train", "p": "test"})
+    found = calibrated_rows(AXILLAE, calibrator, INTERVAL, stage=Stage.SLN, fold="0", split=split, model_id="m")
+    np.testing.assert_array_equal(found["logit"], calibrator.transform(AXILLAE["logit"]))
+    shares = found.filter(like="contribution.")
+    np.testing.assert_allclose(shares.sum(axis=1), found["logit"])
+    before = AXILLAE[shares.columns.drop("contribution.base")].fillna(0.0)
+    assert (np.sign(shares[before.columns].fillna(0.0)) * np.sign(before) >= 0).all(axis=None)
+    assert (found["logit_low"] <= found["logit"]).all()
+    assert (found["logit_high"] >= found["logit"]).all()
+    assert list(found["contribution.elasto.intratumoral"].isna()) == [False, True, True]

@@ -15,7 +15,7 @@ from usdlr.core.errors import BundleError
 from usdlr.core.leak import Rows, require_split
 from usdlr.core.types import Split
 from usdlr.decision.arrays import FloatArray
-from usdlr.decision.calibration import Calibrator
+from usdlr.decision.calibration import Calibrator, LineCalibrator
 
 LEVEL = 0.90
 
@@ -24,14 +24,15 @@ LEVEL = 0.90
 class LogitInterval:
     """An interval around a calibrated log-odds. It is about the estimate, not about the patient's outcome.
 
-    Three things are open, taken as independent: the calibrator was fitted on few patients (its covariance); networks
-    and views disagree (their spread); and an image that the patient does not have might have moved the answer. What
-    it might have moved is what taking the same kind of image away moves among tuning patients who have it.
+    Three things are open, taken as independent: the calibrator was fitted on few patients (the covariance of a line;
+    a calibrator that bends brings its own variance); networks and views disagree (their spread); and an image that
+    the patient does not have might have moved the answer. What it might have moved is what taking the same kind of
+    image away moves among tuning patients who have it.
 
     Parameters
     ----------
     covariance : tuple of tuple of float, (2, 2)
-        Of slope and intercept.
+        Of slope and intercept; zeros where the calibrator is no straight line.
     missing : mapping of str to tuple of float
         By modality, the quantiles (1 - level) / 2 and (1 + level) / 2 of the raw log-odds with the image minus those
         without it.
@@ -75,19 +76,9 @@ class LogitInterval:
             If a row is not of the tuning split.
         """
         require_split(rows, [Split.TUNING], "interval of the log-odds")
-        x = np.asarray(logit, dtype=np.float64)
-        p = expit(calibrator.slope_ * x + calibrator.intercept_)
-        weight = p * (1 - p)
-        information = np.array(
-            [
-                [(weight * x * x).sum() + calibrator.prior_strength, (weight * x).sum()],
-                [(weight * x).sum(), weight.sum()],
-            ]
-        )
-        if calibrator.free_intercept:
-            covariance = np.linalg.pinv(information)
-        else:
-            covariance = np.array([[1 / max(information[0, 0], np.finfo(float).tiny), 0.0], [0.0, 0.0]])
+        covariance = np.zeros((2, 2))
+        if isinstance(calibrator, LineCalibrator):
+            covariance = _covariance(np.asarray(logit, dtype=np.float64), calibrator)
         tails = [(1 - level) / 2, (1 + level) / 2]
         known = {name: np.asarray(change, dtype=np.float64) for name, change in changes.items()}
         missing = {name: np.quantile(change, tails) for name, change in known.items() if change.size}
@@ -120,14 +111,17 @@ class LogitInterval:
         x = np.asarray(logit, dtype=np.float64)
         (slope_variance, shared), (_, intercept_variance) = self.covariance
         variance = slope_variance * x * x + 2 * shared * x + intercept_variance
-        variance = np.maximum(variance, 0.0) + (calibrator.slope_ * np.asarray(spread, dtype=np.float64)) ** 2
-        sampling = norm.ppf((1 + self.level) / 2) ** 2 * variance
-        below, above = sampling.copy(), sampling.copy()
+        variance = np.maximum(variance, 0.0) + calibrator.sampling_variance(x)
+        z = float(norm.ppf((1 + self.level) / 2))
+        reach = z * np.asarray(spread, dtype=np.float64)
+        # What moves the raw log-odds moves the calibrated ones along the map, which may be steeper on one side.
+        below = z**2 * variance + _moved(calibrator, x, -reach) ** 2
+        above = z**2 * variance + _moved(calibrator, x, reach) ** 2
         for name, (low, high) in self.missing.items():
             gone = absent.get(name, np.zeros(len(x), dtype=bool))
-            below += np.where(gone, (calibrator.slope_ * min(low, 0.0)) ** 2, 0.0)
-            above += np.where(gone, (calibrator.slope_ * max(high, 0.0)) ** 2, 0.0)
-        middle = calibrator.slope_ * x + calibrator.intercept_
+            below += np.where(gone, _moved(calibrator, x, np.full_like(x, min(low, 0.0))) ** 2, 0.0)
+            above += np.where(gone, _moved(calibrator, x, np.full_like(x, max(high, 0.0))) ** 2, 0.0)
+        middle = calibrator.transform(x)
         return middle - np.sqrt(below), middle + np.sqrt(above)
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,3 +149,23 @@ class LogitInterval:
             raise BundleError(
                 f"found a damaged interval ({error!r}), expected covariance, missing and level"
             ) from error
+
+
+def _covariance(x: FloatArray, calibrator: LineCalibrator) -> FloatArray:
+    """Of slope and intercept, from the information in the rows of the fit."""
+    p = expit(calibrator.transform(x))
+    weight = p * (1 - p)
+    information = np.array(
+        [
+            [(weight * x * x).sum() + calibrator.prior_strength, (weight * x).sum()],
+            [(weight * x).sum(), weight.sum()],
+        ]
+    )
+    if calibrator.free_intercept:
+        return np.asarray(np.linalg.pinv(information), dtype=np.float64)
+    return np.array([[1 / max(information[0, 0], np.finfo(float).tiny), 0.0], [0.0, 0.0]])
+
+
+def _moved(calibrator: Calibrator, x: FloatArray, step: FloatArray) -> FloatArray:
+    """What a step of the raw log-odds moves in the calibrated ones."""
+    return calibrator.chord(x, x + step) * step

@@ -1,4 +1,13 @@
-"""How well probabilities agree with outcomes: Brier score, calibration slope, intercept and curve."""
+"""How well probabilities agree with outcomes: Brier score, calibration slope, intercept, ratio and binned curve.
+
+More is in :mod:`usdlr.evaluation.proper_scores` (log loss, scaled Brier score and its decomposition),
+:mod:`usdlr.evaluation.calibration_error` (expected calibration errors) and
+:mod:`usdlr.evaluation.calibration_smooth` (smooth curve, ICI, E50, E90).
+
+There is no Hosmer-Lemeshow test: its P value depends on how patients are grouped, with few patients it misses gross
+miscalibration and with many it rejects any model, and it tells neither direction nor size of what is wrong; TRIPOD+AI
+and Van Calster et al., BMC Med 17 (2019), doi:10.1186/s12916-019-1466-7, ask for slope, intercept and curve instead.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +17,19 @@ import pandas as pd
 from scipy.special import expit
 
 from usdlr.decision.arrays import FloatArray, scores
+from usdlr.evaluation.draws import RESAMPLES, IntArray, drawn_means, patient_places
 from usdlr.evaluation.intervals import Estimate, Z, undefined, wilson
 from usdlr.evaluation.metrics import FEWEST, known_rows, no_classes, no_ranking
 
-RESAMPLES = 2000
 _NEWTON_STEPS = 100
 _CONVERGED, _SMALLEST_STEP, _NO_INFORMATION = 1e-10, 1e-8, 1e-9
 _EXTREME = "the probabilities are so close to 0 and 1 that the fit has no finite standard error"
 
 
-def brier(y: npt.ArrayLike, probability: npt.ArrayLike, *, seed: int = 0) -> Estimate:
-    """Mean squared difference between probability and outcome, with a percentile bootstrap interval over axillae.
+def brier(
+    y: npt.ArrayLike, probability: npt.ArrayLike, *, patients: npt.ArrayLike | None = None, seed: int = 0
+) -> Estimate:
+    """Mean squared difference between probability and outcome, with a percentile bootstrap interval.
 
     Parameters
     ----------
@@ -26,6 +37,8 @@ def brier(y: npt.ArrayLike, probability: npt.ArrayLike, *, seed: int = 0) -> Est
         1 positive, 0 negative, NaN unknown.
     probability : (n,) array_like
         Probability of the positive class.
+    patients : (n,) array_like, optional
+        Whose axillae they are; the bootstrap draws patients. Without it, it draws axillae.
     seed : int
         Of the bootstrap; the same seed gives the same interval.
 
@@ -37,10 +50,10 @@ def brier(y: npt.ArrayLike, probability: npt.ArrayLike, *, seed: int = 0) -> Est
     if len(truth) < FEWEST:
         return undefined(len(truth), f"fewer than {FEWEST} axillae of known status")
     errors = (values - truth) ** 2
-    random = np.random.default_rng(seed)
-    means = [errors[random.integers(0, len(errors), len(errors))].mean() for _ in range(RESAMPLES)]
+    place, unit = patient_places(patients, y)
+    means = drawn_means(errors, place, seed)
     low, high = np.quantile(means, [0.025, 0.975])
-    method = f"mean squared error, percentile bootstrap over axillae ({RESAMPLES} resamples)"
+    method = f"mean squared error, percentile bootstrap over {unit} ({RESAMPLES} resamples)"
     return Estimate(float(errors.mean()), float(low), float(high), len(truth), method)
 
 
@@ -94,6 +107,33 @@ def calibration_intercept(y: npt.ArrayLike, log_odds: npt.ArrayLike) -> Estimate
     return Estimate(intercept, intercept - Z * error, intercept + Z * error, len(truth), method)
 
 
+def observed_expected(y: npt.ArrayLike, probability: npt.ArrayLike) -> Estimate:
+    """Positive axillae over the sum of the predicted risks; 1 is ideal, below 1 risks are too high on the whole.
+
+    The interval is Wilson's of the share of positives, divided by the mean predicted risk.
+
+    Parameters
+    ----------
+    y, probability : (n,) array_like
+        As in :func:`brier`.
+
+    Examples
+    --------
+    >>> observed_expected([0, 0, 0, 1], [0.5, 0.5, 0.5, 0.5]).value
+    0.5
+    """
+    truth, (values,) = known_rows(y, probability=scores(probability, "probability", probability=True))
+    if len(truth) < FEWEST:
+        return undefined(len(truth), f"fewer than {FEWEST} axillae of known status")
+    expected = float(values.mean())
+    if expected == 0:
+        return undefined(len(truth), "every predicted risk is 0")
+    events = int(truth.sum())
+    low, high = (end / expected for end in wilson(events, len(truth)))
+    method = "observed over expected, Wilson interval of the observed share, predictions taken as fixed"
+    return Estimate(events / len(truth) / expected, low, high, len(truth), method)
+
+
 def calibration_curve(y: npt.ArrayLike, probability: npt.ArrayLike, *, bins: int = 10) -> pd.DataFrame:
     """Observed against predicted risk in bins of equal size.
 
@@ -119,13 +159,24 @@ def calibration_curve(y: npt.ArrayLike, probability: npt.ArrayLike, *, bins: int
     truth, (values,) = known_rows(y, probability=scores(probability, "probability", probability=True))
     rows = []
     if len(truth):
-        edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
-        member = np.searchsorted(edges, values, side="left")
+        member = groups_of(values, bins)
         for index in np.unique(member):
             chosen = member == index
             events, n = int(truth[chosen].sum()), int(chosen.sum())
             rows.append((float(values[chosen].mean()), events / n, *wilson(events, n), events, n))
     return pd.DataFrame(rows, columns=["predicted", "observed", "low", "high", "events", "n"])
+
+
+def groups_of(values: FloatArray, bins: int) -> IntArray:
+    """Group of every value: up to ``bins`` groups of equal size, equal values together; numbers rise with the values.
+
+    Examples
+    --------
+    >>> groups_of(np.array([0.1, 0.2, 0.2, 0.9]), 2).tolist()
+    [0, 0, 0, 1]
+    """
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
+    return np.searchsorted(edges, values, side="left").astype(np.int64)
 
 
 def _logistic(design: FloatArray, y: FloatArray, offset: FloatArray) -> tuple[float, float | None]:

@@ -14,7 +14,7 @@ from usdlr.core.named_parts import split_part
 from usdlr.core.regions import WITH_MARGIN, Region, block_site
 from usdlr.core.types import OnUncertified, Roi, Site
 from usdlr.data.augment import ViewSettings
-from usdlr.decision.calibration import CALIBRATORS
+from usdlr.decision.calibration_choice import calibrator_name
 from usdlr.decision.thresholds import ContractSettings
 from usdlr.experiment.data_settings import DataSettings
 from usdlr.imaging.crop import CropSettings
@@ -115,7 +115,8 @@ class ExperimentConfig:
         ``modalities``, ``rois``, ``sites``, ``tabular`` and ``head``. Empty: one crop, one network.
     calibrator : str or dict
         How raw log-odds become probabilities: a name of :data:`usdlr.decision.calibration.CALIBRATORS`, or that name
-        with its options.
+        with its options; ``auto`` chooses among them by cross-validation on tuning patients, see
+        :class:`usdlr.decision.calibration_choice.CalibratorChoice`.
     views : int
         Views of every sample over which a prediction is averaged (test-time augmentation); 1: the sample as it is.
     contract : ContractSettings
@@ -163,7 +164,7 @@ class ExperimentConfig:
                 raise ConfigError(f"found {name} = {getattr(self, name)}, expected at least 1")
         if self.gallery < 0:
             raise ConfigError(f"found gallery = {self.gallery}, expected at least 0")
-        name, _ = split_part(self.calibrator, "calibrator", CALIBRATORS)
+        name = calibrator_name(self.calibrator)
         loss, _ = split_part(self.fit.loss, "fit.loss", LOSSES)
         if name == "temperature" and loss not in UNWEIGHTED:
             raise ConfigError(

@@ -8,14 +8,17 @@ from typing import Any
 import pandas as pd
 
 from usdlr.baselines.pipelines import baseline_named
+from usdlr.core.files import read_json
 from usdlr.core.types import Stage
 from usdlr.core.where import condition_words
 from usdlr.data.samples import SampleStore
+from usdlr.decision.calibration_choice import AUTO, calibrator_name
 from usdlr.decision.contract import Contract
 from usdlr.evaluation.ceiling import CeilingScores
 from usdlr.evaluation.study import BaselineScores, study_metrics
 from usdlr.experiment.cohort import is_simulated, quality_counts
 from usdlr.experiment.config import ExperimentConfig
+from usdlr.experiment.decide import CALIBRATOR_CHOICE
 from usdlr.experiment.layout import Layout
 from usdlr.ingest.splits import BUNDLE_FOLD
 
@@ -86,7 +89,16 @@ def run_metrics(
         },
         ceilings=ceilings,
     )
-    return metrics | ({"scenario": dict(scenario)} if scenario else {})
+    choices = calibrator_choices(layout) if calibrator_name(config.calibrator) == AUTO else {}
+    return metrics | ({"calibrators": choices} if choices else {}) | ({"scenario": dict(scenario)} if scenario else {})
+
+
+def calibrator_choices(layout: Layout) -> dict[str, dict[str, Any]]:
+    """By fold and stage, which calibrator was chosen, why, and the held-out losses of the candidates."""
+    return {
+        fold: {str(stage): read_json(layout.stage(fold, stage) / CALIBRATOR_CHOICE) for stage in Stage}
+        for fold in [*layout.test_folds(), BUNDLE_FOLD]
+    }
 
 
 def cut_lesions(layout: Layout) -> dict[str, int]:

@@ -33,7 +33,7 @@ def calibrated_rows(
     axillae : DataFrame
         From :meth:`usdlr.inference.stage.StageModel.predict_axillae`.
     calibrator : Calibrator
-        Fitted on tuning patients; slope and intercept are applied to the shares too, so that they still add up.
+        Fitted on tuning patients; it divides the shares too, so that they still add up.
     interval : LogitInterval
         Measured on tuning patients.
     stage, fold, model_id : str
@@ -46,11 +46,14 @@ def calibrated_rows(
     out["stage"] = str(stage)
     out["fold"] = fold
     out["split"] = split.loc[list(axillae["patient_id"])].to_numpy()
-    scaled = axillae[shares] * calibrator.slope_
-    scaled[BASE] = scaled[BASE] + calibrator.intercept_
-    out["logit"] = scaled.sum(axis=1).to_numpy(np.float64)
+    raw = axillae["logit"].to_numpy(np.float64)
+    factor, base = calibrator.divide(raw, axillae[BASE].to_numpy(np.float64))
+    scaled = axillae[shares].mul(factor, axis=0)
+    scaled[BASE] = base
+    # Not the sum of the shares: axillae that a step of the map makes equal stay equal to the last digit.
+    out["logit"] = calibrator.transform(raw)
     out["logit_low"], out["logit_high"] = interval.bounds(
-        axillae["logit"].to_numpy(np.float64), axillae["spread"].to_numpy(np.float64), absent(axillae), calibrator
+        raw, axillae["spread"].to_numpy(np.float64), absent(axillae), calibrator
     )
     out["probability"] = expit(out["logit"].to_numpy(np.float64))
     return pd.concat([out, scaled], axis=1).assign(model_id=model_id)

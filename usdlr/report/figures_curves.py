@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from usdlr.core.types import Stage
 from usdlr.evaluation.calibration import calibration_curve
+from usdlr.evaluation.calibration_smooth import smooth_calibration
 from usdlr.evaluation.metrics import roc_curve
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import (
@@ -175,7 +176,9 @@ def calibration_figure(inputs: StudyInputs) -> Drawing:
     caption = (
         f"Out-of-fold predictions in up to {MOST_BINS} groups of equal size; {counts}. Points: observed share of "
         "positive axillae against the mean predicted probability, with 95 % Wilson intervals; on the diagonal a "
-        "prediction means what it says. Underneath: number of axillae per predicted probability, by the status found. "
+        "prediction means what it says. Line: loess of the outcome on the prediction; shaded: its pointwise 95 % "
+        "interval over draws of the patients. ICI: mean distance of the line from the diagonal over the axillae, never "
+        "0 even for a perfect model. Underneath: number of axillae per predicted probability, by the status found. "
         f"Slope 1 and intercept 0 are ideal. The NSLN stage shows P(NSLN positive | SLN positive), {inputs.known_nsln}."
     )
 
@@ -203,12 +206,17 @@ def _calibration_panel(
     truth, probability = rows["truth"].to_numpy(float), rows["score"].to_numpy(float)
     bins = 100 * calibration_curve(truth, probability, bins=max(1, min(MOST_BINS, len(rows) // SMALLEST_BIN)))
     upper.plot([0, 100], [0, 100], color=RULE, linewidth=0.9, zorder=1)
+    smooth = smooth_calibration(truth, probability, patients=rows["patient_id"])
+    if smooth is not None:
+        across = 100 * smooth.predicted
+        upper.fill_between(across, 100 * smooth.low, 100 * smooth.high, color=SKY, alpha=0.28, linewidth=0, zorder=1)
+        upper.plot(across, 100 * smooth.observed, color=MODEL_COLOUR, linewidth=1.4, zorder=2)
     upper.vlines(bins["predicted"], bins["low"], bins["high"], color=MODEL_COLOUR, linewidth=1.1, zorder=2)
     upper.plot(
         bins["predicted"],
         bins["observed"],
         color=MODEL_COLOUR,
-        linewidth=0.8,
+        linestyle="none",
         marker="o",
         markersize=4.8,
         zorder=3,
@@ -224,13 +232,15 @@ def _calibration_panel(
             ("Brier score", "brier"),
         )
     ]
+    if smooth is not None:
+        lines.append(f"ICI {estimate_text(smooth.ici.as_dict())}")
     upper.text(
-        0.985,
-        0.035,
+        0.02,
+        0.975,
         "\n".join(lines),
         transform=upper.transAxes,
-        va="bottom",
-        ha="right",
+        va="top",
+        ha="left",
         fontsize=7.2,
         linespacing=1.5,
         bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},

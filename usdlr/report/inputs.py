@@ -197,7 +197,8 @@ class StudyInputs:
         Returns
         -------
         DataFrame
-            ``truth`` (1 positive, 0 negative) and ``score``; the NSLN stage holds SLN-positive axillae only.
+            ``patient_id``, ``truth`` (1 positive, 0 negative) and ``score``; the NSLN stage holds SLN-positive axillae
+            only.
         """
         rows = self.predictions[(self.predictions["stage"] == stage) & (self.predictions["split"] == Split.TEST)]
         return self._with_truth(rows.rename(columns={"probability": "score"}), stage)
@@ -229,7 +230,13 @@ class StudyInputs:
         if stage is Stage.NSLN:
             known &= joined["sln"] == 1
         kept = joined[known]
-        return pd.DataFrame({"truth": kept[stage].to_numpy(float), "score": kept["score"].to_numpy(float)})
+        return pd.DataFrame(
+            {
+                "patient_id": kept["patient_id"].to_numpy(),
+                "truth": kept[stage].to_numpy(float),
+                "score": kept["score"].to_numpy(float),
+            }
+        )
 
 
 def _present(metrics: Mapping[str, Any], path: str) -> bool:
