@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import expit
 from scipy.stats import binomtest
 
 from usdlr.core.errors import BundleError, ConfigError, InputError, LeakError
-from usdlr.core.leak import Rows
+from usdlr.core.leak import Rows, require_disjoint
 from usdlr.core.types import ContractStatus
+from usdlr.decision.calibration import PlattCalibrator
+from usdlr.decision.path import path_of, shares, two_stages
 from usdlr.decision.thresholds import (
     Contract,
     ContractSettings,
@@ -322,3 +325,69 @@ def test_a_damaged_contract_is_refused(wrong: dict[str, Any]) -> None:
 def test_contracts_are_values() -> None:
     contract = contract_on_positives(200, STRICT)
     assert replace(contract) == contract
+
+
+def test_a_calibrator_that_has_seen_the_calibration_part_is_refused() -> None:
+    sample = tuning_sample(20)
+    calibrator = PlattCalibrator().fit(sample[0], sample[1], rows=rows(20, "tuning", "x"))
+    with pytest.raises(LeakError, match="20 of 20 patients both in the fit of the model or calibrators"):
+        fit_contract(
+            one_threshold(5),
+            *sample,
+            rows=rows(20, "calibration", "x"),
+            settings=ContractSettings(),
+            seen=calibrator.fitted_patients_,
+        )
+
+
+def test_whom_the_contract_has_seen_it_cannot_be_judged_on() -> None:
+    fitted = fit_contract(
+        one_threshold(5), *tuning_sample(20), rows=rows(20, "calibration", "x"), settings=ContractSettings()
+    )
+    with pytest.raises(LeakError, match="thresholds"):
+        require_disjoint(fitted.fitted_patients, rows(20, "test", "x").patients, "thresholds")
+
+
+def test_new_keys_may_be_missing_and_are_written_only_where_there_is_something_to_say() -> None:
+    contract = contract_on_positives(200, STRICT)
+    assert Contract.from_dict(contract.to_dict()).kind == "certified"
+    with pytest.raises(BundleError, match="kind"):
+        Contract.from_dict(contract.to_dict() | {"kind": "marginal"})
+    with pytest.raises(BundleError, match="kind"):
+        Contract.from_dict(contract.to_dict() | {"kind": "sure"})
+
+
+def test_many_steps_lie_where_walks_end() -> None:
+    share = shares([0.05, 0.10], 200)
+    assert len(share) == 201
+    assert (share[0], share[-1]) == (0.0, 1.0)
+    assert (np.diff(share) > 0).all()
+    assert np.diff(share)[:100].max() == pytest.approx(0.002)
+    np.testing.assert_allclose(shares([0.1, 0.1], 10), np.arange(11) / 10)
+
+
+def test_the_path_leaves_stage_two_something_and_spares_more_of_other_patients() -> None:
+    def binormal(seed: int) -> tuple[Array, Array, Array, Array]:
+        draw = np.random.default_rng(seed)
+        y_sln = (draw.random(4000) < 0.5).astype(float)
+        y_nsln = np.where(y_sln == 1, (draw.random(4000) < 0.5).astype(float), np.nan)
+        p_sln, p_nsln = (expit(draw.normal(1.5 * np.nan_to_num(y), 1.0)) for y in (y_sln, y_nsln))
+        return p_sln, y_sln, p_nsln, y_nsln
+
+    tuning = rows(4000, "tuning")
+    path = build_path(*binormal(1), rows=tuning, settings=ContractSettings())
+    stages, _ = two_stages(*binormal(1), rows=tuning)
+    whole = path_of(stages, [0.1, 0.1], 200, 1.0)
+    p_sln, y_sln, p_nsln, y_nsln = binormal(2)
+    spared = []
+    for t_sln, t_nsln in (path.stages, (whole[0], whole[1])):
+        # The last pair that keeps both targets among other patients: what would ship if truth were known.
+        gone = [(p_sln < one) | (p_nsln < two) for one, two in zip(t_sln, t_nsln, strict=True)]
+        kept = [
+            (p_sln < one)[y_sln == 1].mean() <= 0.1 and both[y_nsln == 1].mean() <= 0.1
+            for one, both in zip(t_sln, gone, strict=True)
+        ]
+        last = int(np.flatnonzero(kept)[-1])
+        first, second = (p_sln < t_sln[last])[y_sln == 0].mean(), gone[last][(y_sln == 1) & (y_nsln == 0)].mean()
+        spared.append((first + second) / 2)
+    assert spared[0] > spared[1] + 0.03

@@ -109,3 +109,23 @@ def test_proxy_and_cohort() -> None:
     assert wording.cohort_line(one) == "Cohort: 1 patient, 1 axilla, 1 image set from 1 centre (A); 0 excluded rows."
     with pytest.raises(InputError, match="patients"):
         wording.cohort_line({"centres": []})
+
+
+@pytest.mark.parametrize("cause", list(wording.DeferCause))
+def test_every_cause_of_a_deferral_has_a_sentence_that_names_the_usual_pathway(cause: wording.DeferCause) -> None:
+    sentence = wording.deferral_reason(cause)
+    assert sentence.startswith("No answer (DEFER): ")
+    assert sentence.endswith("so the patient follows the usual pathway. Research use only.")
+    assert "low risk" not in sentence
+    assert len(sentence) < 240
+
+
+def test_a_contract_without_rule_or_strata_says_nothing_of_them() -> None:
+    assert wording.deferred_sentence(CERTIFIED) == ""
+    assert wording.strata_sentences(CERTIFIED) == []
+
+
+def test_a_marginal_answer_never_reads_like_a_certified_one() -> None:
+    for group in (RiskGroup.LR_SLN, RiskGroup.HR_SLN_LR_NSLN, RiskGroup.HR_SLN_HR_NSLN):
+        reason = wording.decision_reason(group, ContractStatus.NOT_CERTIFIABLE, marginal=True)
+        assert reason.startswith("Marginal target only, uncertified: ")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from usdlr.core.errors import BundleError
 from usdlr.core.types import ContractStatus, Stage
+from usdlr.decision.deferral import DeferralRule
+from usdlr.decision.settings import CERTIFIED, KINDS, MARGINAL
+from usdlr.decision.strata import StratumRule
 
 _STAGES = frozenset(map(str, Stage))
 
@@ -31,9 +34,23 @@ class Contract:
     t_sln, t_nsln : float
         An axilla is LR-SLN if ``p_sln < t_sln``, otherwise LR-NSLN if ``p_nsln < t_nsln``.
     positives, misses : dict of str to int
-        Calibration positives by stage, and how many of them the thresholds miss.
+        Calibration positives by stage, and how many of them the thresholds miss. Deferred positives are among the
+        former and never among the latter. Several positive axillae of one patient count as one, missed if any is.
     p_value : float or None
         The larger of the two exact binomial p-values; None unless certified, since other thresholds are not tested.
+    kind : str
+        ``certified``, or ``marginal``: the weaker promise of :mod:`usdlr.decision.risk_control`. Its status is never
+        certified.
+    marginal_held : bool
+        Whether a marginal contract found thresholds; they keep the targets on average, at no stated confidence.
+    deferral : DeferralRule, optional
+        Who gets no answer; the counts above hold with it in force.
+    deferred : dict of str to int, optional
+        Calibration axillae (``axillae``), and how many are deferred: ``all``, and among positives ``sln``, ``nsln``.
+    certified_for : str, optional
+        Hash of the weights, calibrators and preparation whose scores were certified.
+    strata, by_stratum : StratumRule and dict of str to Contract, optional
+        How axillae are told apart, and the contract of each stratum; each decides for its own stratum.
     """
 
     alpha: dict[str, float]
@@ -45,15 +62,59 @@ class Contract:
     positives: dict[str, int]
     misses: dict[str, int]
     p_value: float | None
+    kind: str = CERTIFIED
+    marginal_held: bool = False
+    deferral: DeferralRule | None = None
+    deferred: dict[str, int] | None = None
+    certified_for: str | None = None
+    strata: StratumRule | None = None
+    by_stratum: Mapping[str, Contract] = field(default_factory=dict)
 
     @property
     def certified(self) -> bool:
         """Whether the rates are certified."""
         return self.status is ContractStatus.CERTIFIED
 
+    @property
+    def answers(self) -> bool:
+        """Whether the thresholds carry the promise that was asked for, certified or marginal."""
+        return self.certified or (self.kind == MARGINAL and self.marginal_held)
+
+    def void(self) -> Contract:
+        """The contract for patients whom it does not reach: no promise of any kind, the same thresholds."""
+        return replace(
+            self,
+            status=ContractStatus.NOT_CERTIFIABLE,
+            p_value=None,
+            marginal_held=False,
+            by_stratum={name: part.void() for name, part in self.by_stratum.items()},
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; numbers come back exactly."""
-        return {**asdict(self), "status": str(self.status)}
+        """Plain data for JSON; numbers come back exactly. What was not asked for is left out."""
+        plain: dict[str, Any] = {
+            "alpha": dict(self.alpha),
+            "delta": self.delta,
+            "status": str(self.status),
+            "required_positives": dict(self.required_positives),
+            "t_sln": self.t_sln,
+            "t_nsln": self.t_nsln,
+            "positives": dict(self.positives),
+            "misses": dict(self.misses),
+            "p_value": self.p_value,
+        }
+        if self.kind != CERTIFIED:
+            plain |= {"kind": self.kind, "marginal_held": self.marginal_held}
+        if self.deferral is not None:
+            plain["deferral"] = self.deferral.to_dict()
+        if self.deferred is not None:
+            plain["deferred"] = dict(self.deferred)
+        if self.certified_for is not None:
+            plain["certified_for"] = self.certified_for
+        if self.strata is not None:
+            plain["strata"] = self.strata.to_dict()
+            plain["by_stratum"] = {name: part.to_dict() for name, part in self.by_stratum.items()}
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Contract:
@@ -75,6 +136,13 @@ class Contract:
                 positives={str(k): int(v) for k, v in values["positives"].items()},
                 misses={str(k): int(v) for k, v in values["misses"].items()},
                 p_value=None if values["p_value"] is None else float(values["p_value"]),
+                kind=str(values.get("kind", CERTIFIED)),
+                marginal_held=values.get("marginal_held", False) is True,
+                deferral=None if (rule := values.get("deferral")) is None else DeferralRule.from_dict(rule),
+                deferred=None if (some := values.get("deferred")) is None else {str(k): int(some[k]) for k in some},
+                certified_for=None if (bound := values.get("certified_for")) is None else str(bound),
+                strata=None if (by := values.get("strata")) is None else StratumRule.from_dict(by),
+                by_stratum={str(k): cls.from_dict(v) for k, v in values.get("by_stratum", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
@@ -84,6 +152,11 @@ class Contract:
         by_stage = (contract.alpha, contract.required_positives, contract.positives, contract.misses)
         if any(set(part) != _STAGES for part in by_stage):
             raise BundleError("found a false-negative contract without both stages, sln and nsln; export it again")
+        if contract.kind not in KINDS or (contract.kind == MARGINAL and contract.certified):
+            raise BundleError(
+                f"found a false-negative contract of the kind {contract.kind!r} with the status {contract.status}, "
+                "expected a certified kind for a certificate; export the bundle again"
+            )
         rates = (contract.delta, contract.t_sln, contract.t_nsln, *contract.alpha.values())
         if not all(math.isfinite(rate) and 0 <= rate <= 1 for rate in rates):
             raise BundleError(

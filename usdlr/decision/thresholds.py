@@ -19,17 +19,23 @@ Technometrics 24 (1982), doi:10.1080/00401706.1982.10487790 (intersection-union 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binom
 
-from usdlr.core.errors import ConfigError, InputError
+from usdlr.core.errors import InputError
 from usdlr.core.leak import Rows, require_disjoint, require_split
-from usdlr.core.types import ContractStatus, OnUncertified, Split, Stage
-from usdlr.decision.arrays import FloatArray, labels, same_length, scores
+from usdlr.core.types import ContractStatus, Split
+from usdlr.decision.arrays import FloatArray
+from usdlr.decision.chain import BoolArray, IntArray, StageRows, miss_counts, misses_so_far, outcome
 from usdlr.decision.contract import Contract, FittedContract
+from usdlr.decision.deferral import DeferralRule, Unsure
+from usdlr.decision.path import ThresholdPath, build_path, two_stages
+from usdlr.decision.risk_control import marginal_positives, marginal_step
+from usdlr.decision.settings import CERTIFIED, MARGINAL, ContractSettings
 
 __all__ = [
     "Contract",
@@ -41,53 +47,6 @@ __all__ = [
     "fit_contract",
     "required_positives",
 ]
-
-BoolArray = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class ContractSettings:
-    """What the user demands.
-
-    Parameters
-    ----------
-    alpha_sln, alpha_nsln : float
-        Largest tolerated false-negative rate per endpoint, between 0 and 1.
-    delta : float
-        Tolerated chance that the statement is wrong, between 0 and 1; joint over both endpoints.
-    path_steps : int
-        Number of steps from treat-all to treat-nobody.
-    on_uncertified : str
-        ``"defer"`` or ``"zero_miss"``: what a prediction answers when the target cannot be certified.
-
-    Raises
-    ------
-    ConfigError
-        If a value is impossible.
-    """
-
-    alpha_sln: float = 0.10
-    alpha_nsln: float = 0.10
-    delta: float = 0.05
-    path_steps: int = 200
-    on_uncertified: str = "defer"
-
-    def __post_init__(self) -> None:
-        for name in ("alpha_sln", "alpha_nsln", "delta"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-                raise ConfigError(f"found {name} = {value!r}, expected a number between 0 and 1, e.g. 0.05 for 5 %")
-        if isinstance(self.path_steps, bool) or not isinstance(self.path_steps, int) or self.path_steps < 1:
-            raise ConfigError(f"found path_steps = {self.path_steps!r}, expected a whole number from 1 upward")
-        if self.on_uncertified not in set(OnUncertified):
-            raise ConfigError(
-                f"found on_uncertified = {self.on_uncertified!r}, expected {' or '.join(map(str, OnUncertified))}"
-            )
-
-    @property
-    def alpha(self) -> dict[str, float]:
-        """Targets by stage."""
-        return {str(Stage.SLN): float(self.alpha_sln), str(Stage.NSLN): float(self.alpha_nsln)}
 
 
 def exact_p_value(misses: int, positives: int, alpha: float) -> float:
@@ -105,6 +64,7 @@ def exact_p_value(misses: int, positives: int, alpha: float) -> float:
     return float(binom.cdf(misses, positives, alpha))
 
 
+@lru_cache(maxsize=4096)
 def required_positives(alpha: float, delta: float, misses: int = 0) -> int:
     """Smallest number of positives that can certify ``alpha`` at ``delta`` with the given number of misses.
 
@@ -123,93 +83,6 @@ def required_positives(alpha: float, delta: float, misses: int = 0) -> int:
     return high
 
 
-@dataclass(frozen=True, eq=False)
-class ThresholdPath:
-    """Pairs of thresholds in the order in which they are tested.
-
-    Parameters
-    ----------
-    t_sln, t_nsln : (k,) float64 array
-        Probabilities; the first pair is (0, 0), neither array ever falls.
-    fitted_patients : frozenset of str
-        Tuning patients behind the path.
-
-    Raises
-    ------
-    InputError
-        If the pairs do not start at (0, 0), fall, or leave [0, 1].
-    """
-
-    t_sln: FloatArray
-    t_nsln: FloatArray
-    fitted_patients: frozenset[str] = field(default=frozenset(), repr=False)
-
-    def __post_init__(self) -> None:
-        for name in ("t_sln", "t_nsln"):
-            path = scores(getattr(self, name), name, probability=True).copy()
-            if len(path) == 0 or path[0] != 0 or (np.diff(path) < 0).any():
-                raise InputError(
-                    f"found a threshold path whose {name} is empty, does not start at 0 or falls; use build_path"
-                )
-            path.setflags(write=False)
-            object.__setattr__(self, name, path)
-        same_length(len(self.t_sln), t_nsln=self.t_nsln)
-
-    def __len__(self) -> int:
-        return len(self.t_sln)
-
-
-def build_path(
-    p_sln: npt.ArrayLike,
-    y_sln: npt.ArrayLike,
-    p_nsln: npt.ArrayLike,
-    y_nsln: npt.ArrayLike,
-    *,
-    rows: Rows,
-    settings: ContractSettings,
-) -> ThresholdPath:
-    """Fix the order in which pairs will be tested, on tuning patients.
-
-    Step *i* aims at losing the share ``i / path_steps`` of the positives (scaled by the endpoint's target, so that
-    both endpoints meet theirs together). The score below which that share of the tuning positives lies is
-    interpolated between their sorted scores, with 0 below the lowest and 1 above the highest, so a handful of
-    positives still gives a path of small steps. What stage 1 loses of the NSLN positives counts against stage 2.
-    Where tuning holds no positive of an endpoint, the scores of SLN-positive axillae, then of all, stand in: the
-    promise does not depend on how good the path is.
-
-    Parameters
-    ----------
-    p_sln, p_nsln : (n,) array_like
-        Calibrated probabilities, one per axilla; ``p_nsln`` = P(NSLN positive | SLN positive, x).
-    y_sln, y_nsln : (n,) array_like
-        1 positive, 0 negative, NaN unknown.
-    rows : Rows
-        Whose rows these are; all of the tuning split.
-    settings : ContractSettings
-        Targets and number of steps.
-
-    Raises
-    ------
-    LeakError
-        If a row is not of the tuning split.
-    InputError
-        If arrays do not fit together.
-    """
-    require_split(rows, [Split.TUNING], "threshold path")
-    sln, nsln, sln_positive, nsln_positive = _checked(p_sln, y_sln, p_nsln, y_nsln, rows)
-    share = np.arange(settings.path_steps + 1) / settings.path_steps
-    largest = max(settings.alpha_sln, settings.alpha_nsln)
-    everyone = np.ones(len(rows), dtype=bool)
-    t_sln = _quantile(sln[_first_used(sln_positive | nsln_positive, everyone)], share * settings.alpha_sln / largest)
-    second = _first_used(nsln_positive, sln_positive, everyone)
-    lost = np.array([np.mean(sln[second] < t) if second.any() else 0.0 for t in t_sln])
-    left = share * settings.alpha_nsln / largest - lost
-    left = np.divide(left, 1 - lost, out=np.zeros_like(left), where=lost < 1).clip(0.0, 1.0)
-    t_nsln = np.maximum.accumulate(_quantile(nsln[second], left))
-    moved = np.concatenate([[True], (np.diff(t_sln) > 0) | (np.diff(t_nsln) > 0)])
-    return ThresholdPath(t_sln[moved], t_nsln[moved], rows.patients)
-
-
 def fit_contract(
     path: ThresholdPath,
     p_sln: npt.ArrayLike,
@@ -219,6 +92,9 @@ def fit_contract(
     *,
     rows: Rows,
     settings: ContractSettings,
+    rule: DeferralRule | None = None,
+    unsure: Unsure | None = None,
+    seen: Collection[str] = (),
 ) -> FittedContract:
     """Walk the path on calibration patients and state what they support.
 
@@ -231,7 +107,12 @@ def fit_contract(
     rows : Rows
         Whose rows these are; all of the calibration split.
     settings : ContractSettings
-        Targets.
+        Targets, and whether the promise is certified or marginal.
+    rule, unsure : DeferralRule and Unsure, optional
+        Who gets no answer, fitted on other patients, and how unsure these rows are. Thresholds are certified with the
+        rule in force; see :mod:`usdlr.decision.deferral` for why that is exact.
+    seen : collection of str
+        Patients that made the scores: those who trained the model and fitted its calibrators.
 
     Returns
     -------
@@ -243,76 +124,108 @@ def fit_contract(
     Raises
     ------
     LeakError
-        If a row is not of the calibration split, or a patient helped to build the path.
+        If a row is not of the calibration split, or a patient helped to build the path, the rule or the scores.
     InputError
         If arrays do not fit together.
     """
     require_split(rows, [Split.CALIBRATION], "false-negative contract")
     require_disjoint(path.fitted_patients, rows.patients, "threshold path")
-    sln, nsln, sln_positive, nsln_positive = _checked(p_sln, y_sln, p_nsln, y_nsln, rows)
-    positives = {str(Stage.SLN): int(sln_positive.sum()), str(Stage.NSLN): int(nsln_positive.sum())}
-
-    def misses_at(t_sln: float, t_nsln: float) -> dict[str, int]:
-        released = sln < t_sln
-        return {
-            str(Stage.SLN): int((sln_positive & released).sum()),
-            str(Stage.NSLN): int((nsln_positive & (released | (nsln < t_nsln))).sum()),
-        }
-
-    last, p_value, tried = -1, None, {str(stage): 0 for stage in Stage}
-    for step, (t_sln, t_nsln) in enumerate(zip(path.t_sln, path.t_nsln, strict=True)):
-        tried = misses_at(t_sln, t_nsln)
-        p = max(exact_p_value(tried[stage], positives[stage], alpha) for stage, alpha in settings.alpha.items())
-        if p > settings.delta:
-            break
-        last, p_value = step, p
-    if last > 0:
-        status, t = ContractStatus.CERTIFIED, (float(path.t_sln[last]), float(path.t_nsln[last]))
-        required = {stage: required_positives(alpha, settings.delta) for stage, alpha in settings.alpha.items()}
-    else:
-        status, p_value = ContractStatus.NOT_CERTIFIABLE, None
-        t = (_lowest(sln[sln_positive | nsln_positive]), _lowest(nsln[nsln_positive]))
-        required = {
-            stage: _still_required(alpha, settings.delta, positives[stage], tried[stage])
-            for stage, alpha in settings.alpha.items()
-        }
-    contract = Contract(
-        alpha=settings.alpha,
-        delta=float(settings.delta),
-        status=status,
-        required_positives=required,
-        t_sln=t[0],
-        t_nsln=t[1],
-        positives=positives,
-        misses=misses_at(*t),
-        p_value=p_value,
-    )
+    require_disjoint(seen, rows.patients, "model or calibrators whose scores a contract is to be made for")
+    stages, _ = two_stages(p_sln, y_sln, p_nsln, y_nsln, rows=rows)
+    never = None
+    if rule is not None:
+        require_disjoint(rule.fitted_patients, rows.patients, "deferral rule")
+        if unsure is None:
+            raise InputError("found a deferral rule and no word of how unsure the rows are, expected both")
+        stages, never = rule.apply(stages, unsure)
+    contract = contract_of(path, stages, rows, settings, settings.delta, rule=rule, never=never)
     return FittedContract(contract, rows.patients)
 
 
-def _checked(
-    p_sln: npt.ArrayLike, y_sln: npt.ArrayLike, p_nsln: npt.ArrayLike, y_nsln: npt.ArrayLike, rows: Rows
-) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray]:
-    sln, nsln = scores(p_sln, "p_sln", probability=True), scores(p_nsln, "p_nsln", probability=True)
-    truth_sln, truth_nsln = labels(y_sln, "y_sln"), labels(y_nsln, "y_nsln")
-    same_length(len(rows), p_sln=sln, p_nsln=nsln, y_sln=truth_sln, y_nsln=truth_nsln)
-    return sln, nsln, truth_sln == 1, truth_nsln == 1
+def contract_of(
+    path: ThresholdPath,
+    stages: Sequence[StageRows],
+    rows: Rows,
+    settings: ContractSettings,
+    delta: float,
+    *,
+    rule: DeferralRule | None = None,
+    never: BoolArray | None = None,
+) -> Contract:
+    """The contract that rows support at a chance ``delta`` of being wrong; :func:`fit_contract` guards the rows."""
+    alpha = settings.alpha
+    misses, units = miss_counts(path.stages, stages, rows, never=never)
+    p_value: float | None = None
+    if settings.kind == MARGINAL:
+        misses = misses_so_far(path.stages, stages, rows, never=never)
+        last = marginal_step(misses, units, list(alpha.values()))
+    else:
+        last, p_value = walk(misses, units, list(alpha.values()), delta)
+    held = last > 0
+    if held:
+        t = [float(one[last]) for one in path.stages]
+    else:
+        # Whoever is positive at a later stage must not be lost at this one either, though its own status be unknown.
+        t = [
+            _lowest(stage.high[np.logical_or.reduce([later.positive for later in stages[number:]])])
+            for number, stage in enumerate(stages)
+        ]
+    tried = [0 if held else int(count[min(last + 1, len(path) - 1)]) for count in misses]
+    required = {
+        name: _still_required(settings.kind, target, delta, have, lost)
+        for (name, target), have, lost in zip(alpha.items(), units, tried, strict=True)
+    }
+    at = miss_counts([np.array([one]) for one in t], stages, rows, never=never)[0]
+    deferred = outcome(t, stages, never=never)[1]
+    return Contract(
+        alpha=alpha,
+        delta=float(delta),
+        status=ContractStatus.CERTIFIED if held and settings.kind == CERTIFIED else ContractStatus.NOT_CERTIFIABLE,
+        required_positives=required,
+        t_sln=t[0],
+        t_nsln=t[1],
+        positives=dict(zip(alpha, units, strict=True)),
+        misses={name: int(count[0]) for name, count in zip(alpha, at, strict=True)},
+        p_value=p_value if held else None,
+        kind=settings.kind,
+        marginal_held=held and settings.kind == MARGINAL,
+        deferral=rule,
+        deferred=None
+        if rule is None
+        else {
+            "axillae": len(rows),
+            "all": int(deferred.sum()),
+            **{name: int((deferred & stage.positive).sum()) for name, stage in zip(alpha, stages, strict=True)},
+        },
+    )
 
 
-def _first_used(*masks: BoolArray) -> BoolArray:
-    return next((mask for mask in masks if mask.any()), masks[-1])
+def walk(
+    misses: Sequence[IntArray], positives: Sequence[int], alpha: Sequence[float], delta: float
+) -> tuple[int, float | None]:
+    """Last step before the first whose p-value exceeds ``delta``, and its p-value; -1 and None where the first does.
 
-
-def _quantile(values: FloatArray, share: FloatArray) -> FloatArray:
-    """Scores below which the given shares lie: 0, the sorted values and 1 at equal distances."""
-    knots = np.concatenate([[0.0], np.sort(values), [1.0]])
-    return np.asarray(np.interp(share, np.linspace(0.0, 1.0, len(knots)), knots), dtype=np.float64)
+    The p-value of a step is the largest of its endpoints' exact binomial ones.
+    """
+    p = np.max(
+        [
+            binom.cdf(count, held, target) if held else np.ones(len(count))
+            for count, held, target in zip(misses, positives, alpha, strict=True)
+        ],
+        axis=0,
+    )
+    failed = p > delta
+    last = int(np.argmax(failed)) - 1 if failed.any() else len(p) - 1
+    return last, float(p[last]) if last >= 0 else None
 
 
 def _lowest(values: FloatArray) -> float:
     return float(values.min()) if len(values) else 0.0
 
 
-def _still_required(alpha: float, delta: float, positives: int, misses: int) -> int:
+def _still_required(kind: str, alpha: float, delta: float, positives: int, misses: int) -> int:
+    if kind == MARGINAL:
+        fewest = marginal_positives(alpha)
+        return fewest if positives < fewest else max(fewest, marginal_positives(alpha, misses))
     fewest = required_positives(alpha, delta)
     return fewest if positives < fewest else max(fewest, required_positives(alpha, delta, misses))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from usdlr.core.errors import InputError
 from usdlr.core.types import ContractStatus, RiskGroup, Stage
 from usdlr.decision.contract import Contract
+from usdlr.decision.settings import MARGINAL
+from usdlr.decision.utility import UtilityThresholds
+from usdlr.decision.verification import Verification
 
 NOT_A_MEDICAL_DEVICE = (
     "usdlr is research software, not a medical device: its output must not decide on diagnosis or treatment."
@@ -44,6 +48,26 @@ GROUP_SENTENCES: Mapping[RiskGroup, str] = {
 }
 
 
+class DeferCause(StrEnum):
+    """Why an axilla gets no answer although the contract holds."""
+
+    NEAR_SLN = "near_sln"
+    NEAR_NSLN = "near_nsln"
+    STRANGE = "strange"
+    STRATUM = "stratum"
+
+
+DEFER_SENTENCES: Mapping[DeferCause, str] = {
+    DeferCause.NEAR_SLN: f"{P_SLN} is too uncertain to say on which side of its threshold it lies",
+    DeferCause.NEAR_NSLN: f"{P_NSLN} is too uncertain to say on which side of its threshold it lies",
+    DeferCause.STRANGE: "this case is unlike those that the model was made with, or that could not be checked",
+    DeferCause.STRATUM: (
+        "the target was set for each group of patients, and this patient's group is unknown or had no calibration "
+        "patients"
+    ),
+}
+
+
 def percent(rate: float, digits: int = 1) -> str:
     """A rate as a percentage.
 
@@ -55,8 +79,8 @@ def percent(rate: float, digits: int = 1) -> str:
     return f"{100 * rate:.{digits}f} %"
 
 
-def decision_reason(group: RiskGroup, status: ContractStatus) -> str:
-    """Why an axilla is in its group; an answer without a certified contract says so.
+def decision_reason(group: RiskGroup, status: ContractStatus, *, marginal: bool = False) -> str:
+    """Why an axilla is in its group; an answer without a certified contract says so, and so does a marginal one.
 
     Examples
     --------
@@ -66,7 +90,19 @@ def decision_reason(group: RiskGroup, status: ContractStatus) -> str:
     sentence = GROUP_SENTENCES[group]
     if status is ContractStatus.CERTIFIED or group is RiskGroup.DEFER:
         return sentence
-    return f"{UNCERTIFIED.capitalize()}: {sentence[0].lower()}{sentence[1:]}"
+    standing = "Marginal target only, uncertified" if marginal else UNCERTIFIED.capitalize()
+    return f"{standing}: {sentence[0].lower()}{sentence[1:]}"
+
+
+def deferral_reason(cause: DeferCause) -> str:
+    """Why an axilla gets no answer.
+
+    Examples
+    --------
+    >>> deferral_reason(DeferCause.STRANGE)[:31]
+    'No answer (DEFER): this case is'
+    """
+    return f"No answer (DEFER): {DEFER_SENTENCES[cause]}, so the patient follows the usual pathway. Research use only."
 
 
 def decision_note(*, simulated: bool, proxy: bool) -> str:
@@ -105,15 +141,87 @@ def contract_sentence(contract: Contract, *, known_nsln: str = "among dissected 
             f"patients, of whose positives the thresholds miss {contract.misses[sln]} of {held[sln]} (SLN) and "
             f"{contract.misses[nsln]} of {held[nsln]} (NSLN)."
         )
+    if contract.marginal_held:
+        return (
+            f"Marginal, without a stated confidence: on average over calibration samples {targets}, for patients "
+            "exchangeable with the calibration patients; these very thresholds may miss more. Of the calibration "
+            f"positives they miss {contract.misses[sln]} of {held[sln]} (SLN) and {contract.misses[nsln]} of "
+            f"{held[nsln]} (NSLN)."
+        )
     counts = f"the calibration patients hold {held[sln]} SLN-positive and {held[nsln]} NSLN-positive axillae"
+    shown = "on average over calibration samples" if contract.kind == MARGINAL else f"with {confidence} confidence"
     if held[sln] >= needed[sln] and held[nsln] >= needed[nsln]:
         return (
-            f"Uncertified: {counts}, enough in number, but no threshold that spares anybody could be shown with "
-            f"{confidence} confidence to keep the target that {targets}."
+            f"Uncertified: {counts}, enough in number, but no threshold that spares anybody could be shown {shown} to "
+            f"keep the target that {targets}."
         )
     return (
-        f"Uncertified: {counts}, but at least {needed[sln]} and {needed[nsln]} are needed to show with {confidence} "
-        f"confidence that {targets}; the thresholds shown miss none of these few and promise nothing."
+        f"Uncertified: {counts}, but at least {needed[sln]} and {needed[nsln]} are needed to show {shown} that "
+        f"{targets}; the thresholds shown miss none of these few and promise nothing."
+    )
+
+
+def deferred_sentence(contract: Contract) -> str:
+    """What the deferral rule did among the calibration axillae, overall and among positives; empty without a rule."""
+    if contract.deferred is None:
+        return ""
+    many, held = contract.deferred, contract.positives
+    return (
+        f"Deferred of the calibration axillae: {many['all']} of {many['axillae']}; among them {many['sln']} "
+        f"SLN-positive and {many['nsln']} NSLN-positive axillae (of {held['sln']} and {held['nsln']}). A deferred "
+        "axilla is not missed and not spared surgery."
+    )
+
+
+def strata_sentences(contract: Contract, *, known_nsln: str = "among dissected axillae") -> list[str]:
+    """What is promised in each stratum, and whether the confidence is joint; empty without strata."""
+    if contract.strata is None:
+        return []
+    certified = sum(part.certified for part in contract.by_stratum.values())
+    what = f"{certified} of {len(contract.by_stratum)} strata by {contract.strata.by.replace('_', ' ')} are certified"
+    if contract.strata.joint:
+        scope = f"with {100 * (1 - contract.delta):g} % confidence for all of them jointly"
+    else:
+        scope = "each with the confidence it states by itself; that all hold at once is less certain"
+    heading = f"{what}, {scope}." if certified else f"{what}."
+    return [heading] + [
+        f"{name}: {contract_sentence(part, known_nsln=known_nsln)}" for name, part in contract.by_stratum.items()
+    ]
+
+
+def verification_sentence(found: Verification) -> str:
+    """How much of the NSLN status is known, and how far the unknown part may bend the rate; no part of the contract."""
+    if found.sln_positive == 0 or found.verified_share is None:
+        return "There is no SLN-positive axilla, so nothing can be said about who was dissected."
+    share = (
+        f"NSLN status is known for {found.verified} of {found.sln_positive} SLN-positive axillae "
+        f"({percent(found.verified_share)})"
+    )
+    if found.verified == found.sln_positive:
+        return f"{share}: the NSLN false-negative rate needs no assumption about who was dissected."
+    bounds = ""
+    if found.best is not None and found.worst is not None:
+        bounds = (
+            f" If nothing is assumed about the others, {_outward(found.best, math.floor)} to "
+            f"{_outward(found.worst, math.ceil)} % of NSLN-positive axillae are missed."
+        )
+    if found.weighted is None or found.low is None or found.high is None:
+        return f"{share}; none of them is NSLN-positive, so no rate can be estimated.{bounds}"
+    interval = f"95 % interval {_outward(found.low, math.floor)} to {_outward(found.high, math.ceil)} %"
+    return (
+        f"{share}. If dissection depends on nothing but the variables used, {percent(found.weighted)} of all "
+        f"NSLN-positive axillae are missed ({interval}; as much information as {math.floor(found.effective_positives)} "
+        f"equally weighted positives).{bounds} Neither is part of the contract."
+    )
+
+
+def utility_sentence(found: UtilityThresholds) -> str:
+    """What thresholds of least cost are, and that they promise nothing."""
+    costs = found.costs
+    return (
+        "Utility thresholds, without any promise about missed nodes: they cost least among the tuning patients if a "
+        f"missed node costs {costs.missed_sln / costs.needless_sln:g} times a needless sentinel biopsy (SLN) and "
+        f"{costs.missed_nsln / costs.needless_nsln:g} times a needless dissection (NSLN)."
     )
 
 

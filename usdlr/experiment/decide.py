@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,20 +12,28 @@ from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.files import write_json
 from usdlr.core.leak import Rows, require_disjoint
 from usdlr.core.types import OnUncertified, Split, Stage
-from usdlr.decision.calibration import build_calibrator
+from usdlr.decision.calibration_choice import fit_calibrator
 from usdlr.decision.cascade import decide
 from usdlr.decision.contract import Contract
+from usdlr.decision.deferral import Unsure, fit_deferral
+from usdlr.decision.path import two_stages
+from usdlr.decision.strata import StratumRule
+from usdlr.decision.stratified import fit_strata
 from usdlr.decision.thresholds import build_path, fit_contract
 from usdlr.decision.uncertainty import LogitInterval
 from usdlr.decision.wording import decision_note
 from usdlr.experiment.cohort import is_simulated, stage_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import RAW, WITHOUT, Layout
-from usdlr.inference.bundle import CONTRACT, USED, image_key
+from usdlr.inference.bundle import CONTRACT, USED, certified_hash, image_key
 from usdlr.inference.calibrated import calibrated_rows
 from usdlr.inference.predictor import cascade_scores
 from usdlr.inference.stage_files import load_stage, save_calibrator, save_interval
+from usdlr.inference.strata import axilla_strata
 from usdlr.ingest.splits import BUNDLE_FOLD
+
+# Why `calibrator: auto` took which one, beside the stage's calibrator in the run's folder.
+CALIBRATOR_CHOICE = "calibrator_choice.json"
 
 
 @dataclass(frozen=True)
@@ -99,10 +108,13 @@ def _one_fold(
         raw = labels[AXILLA_KEY].merge(pd.read_parquet(folder / RAW), on=AXILLA_KEY, validate="one_to_one")
         label = stage_labels(labels, stage).to_numpy(np.float64)
         use = tuning & np.isfinite(label)
-        calibrator = build_calibrator(config.calibrator).fit(
-            raw["logit"].to_numpy()[use], label[use], rows=_rows(labels, axilla_split, use)
+        found = fit_calibrator(
+            config.calibrator, raw["logit"].to_numpy()[use], label[use], rows=_rows(labels, axilla_split, use)
         )
+        calibrator = found.calibrator
         save_calibrator(folder, calibrator)
+        if found.choice is not None:
+            write_json(folder / CALIBRATOR_CHOICE, found.choice)
         interval = LogitInterval.fit(
             raw["logit"].to_numpy()[use],
             calibrator,
@@ -124,10 +136,35 @@ def _one_fold(
             labels["nsln"].to_numpy(np.float64)[use],
         ]
 
-    path = build_path(*columns(tuning), rows=_rows(labels, axilla_split, tuning), settings=config.contract)
-    fitted = fit_contract(
-        path, *columns(calibration), rows=_rows(labels, axilla_split, calibration), settings=config.contract
-    )
+    made = frozenset(map(str, split.index[split.isin([str(Split.TRAIN), str(Split.TUNING)])]))
+    tuned = _rows(labels, axilla_split, tuning)
+    path = build_path(*columns(tuning), rows=tuned, settings=config.contract)
+    options: dict[str, Any] = {
+        "rows": _rows(labels, axilla_split, calibration),
+        "settings": config.contract,
+        "seen": seen | made,
+    }
+    if config.contract.defer_near:
+        reach = labels[AXILLA_KEY].merge(cascade_scores(pd.concat(parts)), on=AXILLA_KEY, validate="one_to_one")
+        unsure = Unsure.of(reach)
+        options["rule"] = fit_deferral(
+            path,
+            two_stages(*columns(tuning), rows=tuned)[0],
+            unsure.take(tuning),
+            rows=tuned,
+            alpha=list(config.contract.alpha.values()),
+            at_most=config.contract.defer_at_most,
+        )
+        options["unsure"] = unsure.take(calibration)
+    by = StratumRule.of(config.contract)
+    if by is None:
+        fitted = fit_contract(path, *columns(calibration), **options)
+    else:
+        strata = axilla_strata(cases, labels[calibration], by)
+        fitted = fit_strata(path, *columns(calibration), stratum=strata, by=by, **options)
+    # Whatever changes a probability after this line voids the contract; a bundle refuses to load then.
+    bound = certified_hash(layout.member(fold), config.preparation.as_dict())
+    fitted = replace(fitted, contract=replace(fitted.contract, certified_for=bound))
     write_json(layout.member(fold) / CONTRACT, fitted.contract.to_dict())
     used = zip(cases["image_id"], split.loc[list(cases["patient_id"])], strict=True)
     write_json(layout.member(fold) / USED, {image_key(str(name)): str(part) for name, part in used})

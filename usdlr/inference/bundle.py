@@ -211,7 +211,14 @@ def write_bundle(
     -------
     Path
         The manifest.
+
+    Raises
+    ------
+    BundleError
+        If a member's weights, calibrators or preparation are other than those that its contract was made for.
     """
+    for name, source in members.items():
+        require_certified(source, name, preparation.as_dict())
     if folder.exists():
         shutil.rmtree(folder)
     for name, source in members.items():
@@ -240,6 +247,36 @@ def member_files(folder: Path) -> list[Path]:
     stages = [folder / str(stage) for stage in Stage]
     parts = [path for stage in stages for path in (*stage_files(stage), stage / CALIBRATOR, stage / INTERVAL)]
     return [*parts, folder / CONTRACT, folder / USED]
+
+
+def certified_hash(folder: Path, preparation: Mapping[str, Any]) -> str:
+    """Changes when anything changes that a member's probabilities depend on: its fitted files, or the preparation."""
+    named = {str(path.relative_to(folder)): path for path in member_files(folder)}
+    files = {name: file_hash(path) for name, path in named.items() if name not in (CONTRACT, USED)}
+    return data_hash({"files": files, "preparation": dict(preparation)})
+
+
+def require_certified(folder: Path, name: str, preparation: Mapping[str, Any]) -> None:
+    """Refuse a member that was refitted, or is prepared for in another way, after its contract was made.
+
+    A contract from before contracts said what they were made for is not checked.
+
+    Raises
+    ------
+    BundleError
+        If anything differs, or the contract cannot be read.
+    """
+    try:
+        certified_for = Contract.from_dict(read_json(folder / CONTRACT)).certified_for
+        found = certified_for and certified_hash(folder, preparation)
+    except OSError as error:
+        missing = Path(str(error.filename)).name
+        raise BundleError(f"found no readable {missing} in {folder}, expected it; export the bundle again") from error
+    if found != certified_for:
+        raise BundleError(
+            f"found weights, calibrators or a preparation of the member {name!r} other than those that its "
+            "false-negative contract was made for; nothing may be refitted after certification: certify anew"
+        )
 
 
 def image_key(image_id: str) -> str:
@@ -309,7 +346,9 @@ def load_bundle(folder: Path, *, member: str | None = None) -> Bundle:
         on_uncertified, card = OnUncertified(manifest["on_uncertified"]), dict(manifest["card"])
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"found a damaged {MANIFEST} in {folder} ({error!r}); export the bundle again") from error
-    return Bundle(preparation, load_member(target, member or "bundle", preparation), on_uncertified, card)
+    loaded = load_member(target, member or "bundle", preparation)
+    require_certified(target, loaded.name, manifest["preparation"])
+    return Bundle(preparation, loaded, on_uncertified, card)
 
 
 def _verify(folder: Path, files: object) -> None:

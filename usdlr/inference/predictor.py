@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -11,17 +11,19 @@ import pandas as pd
 from usdlr.core import tables
 from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import DataError
-from usdlr.core.types import ContractStatus, OnUncertified, Split, Stage
+from usdlr.core.types import OnUncertified, Split, Stage
 from usdlr.core.where import condition_words, outside
 from usdlr.data.dataset import Vary
 from usdlr.data.samples import SampleStore
 from usdlr.decision.cascade import decide
+from usdlr.decision.deferral import Unsure
 from usdlr.decision.wording import decision_note
 from usdlr.inference.bundle import Bundle, Member, Preparation, image_key
 from usdlr.inference.calibrated import calibrated_rows
 from usdlr.inference.scale import require_same_scale
 from usdlr.inference.sites import design_of, orphans, tumours, unread
 from usdlr.inference.stage import prepare_torch
+from usdlr.inference.strata import axilla_strata
 from usdlr.inference.views import averaged_views
 from usdlr.radiomics.design import unmeasured
 from usdlr.radiomics.extract import extract
@@ -161,9 +163,11 @@ def predict_prepared(bundle: Bundle, prepared: Prepared, *, on_uncertified: OnUn
     note = decision_note(simulated=bool(bundle.card["simulated"]), proxy=any(bundle.card["proxies"].values()))
     contract = bundle.member.contract
     # The contract speaks of patients exchangeable with the calibration patients: at another centre it is void.
-    void = replace(contract, status=ContractStatus.NOT_CERTIFIABLE, p_value=None)
-    decided = [decide(scores[~is_foreign], contract, on_uncertified=answer, note=note)] if not is_foreign.all() else []
-    decided += [decide(scores[is_foreign], void, on_uncertified=answer, note=note)] if is_foreign.any() else []
+    decided = []
+    for part, reached in ((scores[~is_foreign], contract), (scores[is_foreign], contract.void())):
+        if len(part):
+            strata = None if reached.strata is None else axilla_strata(usable, part, reached.strata)
+            decided.append(decide(part, reached, on_uncertified=answer, note=note, strata=strata))
     decisions = scores[AXILLA_KEY].merge(pd.concat(decided, ignore_index=True), on=AXILLA_KEY, validate="one_to_one")
     external = predictions["split"] == str(Split.EXTERNAL)
     return Prediction(
@@ -261,11 +265,21 @@ def predict_member(
 
 
 def cascade_scores(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per axilla with both stages' probabilities: ``patient_id, side, p_sln, p_nsln``."""
-    wide = predictions.pivot(index=AXILLA_KEY, columns="stage", values="probability")
+    """One row per axilla with both stages' probabilities, and how far the intervals reach from their log-odds.
+
+    ``patient_id side p_sln p_nsln below_sln above_sln below_nsln above_nsln``; see
+    :class:`usdlr.decision.deferral.Unsure`.
+    """
+    values = predictions.assign(
+        p=predictions["probability"],
+        below=(predictions["logit"] - predictions["logit_low"]).clip(lower=0.0),  # 0 but for rounding
+        above=(predictions["logit_high"] - predictions["logit"]).clip(lower=0.0),
+    )
+    wide = values.pivot(index=AXILLA_KEY, columns="stage", values=["p", "below", "above"])
+    wide.columns = pd.Index(["_".join(map(str, name)) for name in wide.columns])
     order = predictions[AXILLA_KEY].drop_duplicates()
-    named = wide.rename(columns={str(stage): f"p_{stage}" for stage in Stage}).reset_index()
-    return order.merge(named, on=AXILLA_KEY, how="left", validate="one_to_one")[[*AXILLA_KEY, "p_sln", "p_nsln"]]
+    columns = [*AXILLA_KEY, *(f"p_{stage}" for stage in Stage), *Unsure.columns()]
+    return order.merge(wide.reset_index(), on=AXILLA_KEY, how="left", validate="one_to_one")[columns]
 
 
 def patient_splits(cases: pd.DataFrame, member: Member) -> pd.Series:

@@ -1,0 +1,55 @@
+"""What the settings of the contract change in a run: deferral, strata and the marginal promise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import tiny_config
+from usdlr.core import tables
+from usdlr.decision.contract import Contract
+from usdlr.experiment.cohort import axilla_labels
+from usdlr.experiment.decide import Decided, decide_all
+from usdlr.experiment.layout import Layout
+
+
+def decided(cohort: Path, run: Path, **settings: Any) -> Decided:
+    config = tiny_config(cohort)
+    config = replace(config, contract=replace(config.contract, **settings))
+    layout = Layout(run)
+    cases = tables.CASES.read(layout.cases)
+    splits = layout.read_splits(cases["patient_id"].unique())
+    return decide_all(config, layout, cases, axilla_labels(cases, config.data), splits)
+
+
+def test_axillae_near_a_threshold_are_deferred_where_asked(cohort: Path, run_copy: Path) -> None:
+    plain = decided(cohort, run_copy)
+    near = decided(cohort, run_copy, defer_near=True, defer_at_most=1.0)
+    assert all(contract.deferral is None for contract in plain.contracts.values())
+    for name, contract in near.contracts.items():
+        assert contract.deferral is not None
+        assert contract.deferral.width == 1.0
+        assert contract.deferred is not None
+        assert contract.positives == plain.contracts[name].positives  # deferred positives stay in the denominator
+        assert Contract.from_dict(contract.to_dict()) == contract
+    group = near.decisions["risk_group"]
+    assert set(plain.decisions["risk_group"]) & {"DEFER"} == set()
+    assert near.decisions.loc[group == "DEFER", "reason"].str.contains("too uncertain").all()
+
+
+@pytest.mark.parametrize("by", ["centre", "tumour_size", "elastography"])
+def test_every_stratum_of_the_bundle_has_a_contract(cohort: Path, run_copy: Path, by: str) -> None:
+    contract = decided(cohort, run_copy, strata=by).contracts["bundle"]
+    assert contract.by_stratum
+    held = [part.positives["sln"] for part in contract.by_stratum.values()]
+    assert sum(held) <= contract.positives["sln"]
+    assert all(not part.certified and part.required_positives["sln"] >= 29 for part in contract.by_stratum.values())
+
+
+def test_a_marginal_contract_is_never_certified(cohort: Path, run_copy: Path) -> None:
+    found = decided(cohort, run_copy, kind="marginal", alpha_sln=0.5, alpha_nsln=0.9)
+    assert {contract.kind for contract in found.contracts.values()} == {"marginal"}
+    assert not any(contract.certified for contract in found.contracts.values())
