@@ -398,7 +398,7 @@ def test_planted_threshold_from_test_patients_is_refused(
     from usdlr.experiment import decide
 
     class Planted:
-        TUNING, CALIBRATION, TEST = Split.TUNING, Split.TEST, Split.TEST
+        TRAIN, TUNING, CALIBRATION, TEST = Split.TRAIN, Split.TUNING, Split.TEST, Split.TEST
 
     monkeypatch.setattr(decide, "Split", Planted)
     (run_copy / "decisions.parquet").unlink()
