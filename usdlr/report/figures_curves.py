@@ -261,6 +261,7 @@ def _calibration_panel(
     lower.set_xlabel(f"Predicted probability, {str(stage).upper()} positive (%)")
     lower.set_ylabel("Axillae (n)")
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    lower.set_ylim(top=1.3 * lower.get_ylim()[1])  # the legend stands above the tallest bar
     lower.legend(loc="upper right", ncols=2, handlelength=1.0, handleheight=0.9, borderaxespad=0.0, columnspacing=1.0)
 
 
