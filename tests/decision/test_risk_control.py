@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from usdlr.core.errors import BundleError, InputError
 from usdlr.core.leak import Rows
-from usdlr.core.types import OnUncertified
+from usdlr.core.types import ContractStatus, OnUncertified
 from usdlr.decision.cascade import decide
 from usdlr.decision.contract import Contract
 from usdlr.decision.risk_control import marginal_positives
@@ -44,12 +47,38 @@ def test_it_is_never_called_certified() -> None:
     scores = pd.DataFrame({"patient_id": ["a"], "side": "left", "p_sln": [0.0], "p_nsln": [0.5]})
     decisions = decide(scores, contract, on_uncertified=OnUncertified.DEFER)
     assert decisions["risk_group"].tolist() == ["LR-SLN"]
-    assert decisions["contract"].tolist() == ["not_certifiable"]
+    assert decisions["contract"].tolist() == ["marginal"]
     assert decisions["reason"][0].startswith("Marginal target only, uncertified: ")
     void = contract.void()
     assert not void.answers
     assert set(decide(scores, void, on_uncertified=OnUncertified.DEFER)["risk_group"]) == {"DEFER"}
     assert Contract.from_dict(contract.to_dict()) == contract
+
+
+def test_nothing_can_be_marginal_and_certified() -> None:
+    contract = fitted(np.random.default_rng(0).random(60))
+    assert contract.status is ContractStatus.MARGINAL
+    with pytest.raises(InputError, match="a marginal promise is no certificate"):
+        replace(contract, status=ContractStatus.CERTIFIED)
+    with pytest.raises(InputError, match="a marginal promise is no certificate"):
+        replace(contract, kind="certified")
+    plain = contract.to_dict()
+    for change in ({"status": "certified"}, {"kind": "certified"}):
+        with pytest.raises(BundleError, match="no certificate"):
+            Contract.from_dict(plain | change)
+    with pytest.raises(BundleError, match="no certificate"):
+        Contract.from_dict({key: value for key, value in plain.items() if key != "kind"})
+    with pytest.raises(InputError, match="expected one kind"):
+        replace(contract, by_stratum={"east": fitted(np.random.default_rng(0).random(60), kind="certified")})
+
+
+def test_a_marginal_contract_of_an_older_file_keeps_its_promise_and_no_more() -> None:
+    contract = fitted(np.random.default_rng(0).random(60))
+    older = contract.to_dict() | {"status": "not_certifiable", "marginal_held": True}
+    assert Contract.from_dict(older) == contract
+    lost = Contract.from_dict(older | {"marginal_held": False})
+    assert lost.status is ContractStatus.NOT_CERTIFIABLE
+    assert not lost.answers
 
 
 def test_fewest_positives() -> None:

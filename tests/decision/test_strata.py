@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from usdlr.decision.strata import StratumRule
 from usdlr.decision.stratified import fit_strata
 from usdlr.decision.thresholds import ContractSettings, ThresholdPath, fit_contract
 from usdlr.decision.wording import strata_sentences
+from usdlr.evaluation.levels import Variable, levels
 
 PATH = ThresholdPath(np.linspace(0, 1, 101), np.zeros(101))
 STRICT = ContractSettings(alpha_sln=0.05, alpha_nsln=0.05, strata="centre")
@@ -90,6 +93,8 @@ def test_unknown_strata_count_for_none_and_are_deferred() -> None:
     assert decisions["risk_group"].tolist() == ["LR-SLN", "DEFER", "DEFER", "HR-SLN/HR-NSLN"]
     assert decisions["contract"].tolist() == ["certified", "not_certifiable", "not_certifiable", "certified"]
     assert decisions["reason"][1].startswith("Note. No answer (DEFER): the target was set for each group")
+    assert decisions["reason"][0].endswith("Decided by the contract of its own stratum (centre: east).")
+    assert "Decided by" not in decisions["reason"][1]
     assert decisions["t_sln"][0] == contract.by_stratum["east"].t_sln
     assert set(
         decide(scores, contract.void(), on_uncertified=OnUncertified.DEFER, strata=["east"] * 4)["contract"]
@@ -119,11 +124,18 @@ def test_all_together_is_the_plain_contract_and_everything_comes_back() -> None:
 
 def test_labels_of_every_kind() -> None:
     sizes = StratumRule("tumour_size", (20.0, 50.0))
-    assert sizes.labels(pd.Series([20.0, None, 60.0], dtype="Float64")) == [
-        "20 to below 50 mm",
+    # T1 reaches to 20 mm and T2 to 50 mm, both ends included (UICC/AJCC).
+    assert sizes.labels(pd.Series([20.0, None, 20.1, 50.0, 60.0], dtype="Float64")) == [
+        "up to 20 mm",
         None,
-        "50 mm or more",
+        "over 20 to 50 mm",
+        "over 20 to 50 mm",
+        "over 50 mm",
     ]
+    size = Variable("tumour_size_mm", "Tumour size", (20.0, 50.0), "mm")
+    values = pd.Series([0.1, 19.9, 20.0, 20.1, 49.9, 50.0, 50.1])
+    level = levels(values, size)[0]
+    assert pd.crosstab(level, pd.Series(sizes.labels(values))).gt(0).sum().tolist() == [1, 1, 1]
     assert StratumRule("elastography").labels([True, False, None]) == [
         "with elastography",
         "without elastography",
@@ -133,6 +145,29 @@ def test_labels_of_every_kind() -> None:
     assert StratumRule("tumour_size").labels([3.0]) == ["any size"]
     with pytest.raises(InputError, match="tumour size"):
         sizes.labels([-1.0])
+
+
+def test_strata_cut_at_the_other_side_are_refused() -> None:
+    contract = stratified({"up to 20 mm": 100, "over 20 to 50 mm": 80})
+    by = StratumRule("tumour_size", (20.0, 50.0))
+    plain = replace(contract, strata=by).to_dict()
+    assert set(Contract.from_dict(plain).by_stratum) == {"up to 20 mm", "over 20 to 50 mm"}
+    plain["by_stratum"] = {"below 20 mm": plain["by_stratum"]["up to 20 mm"]}
+    with pytest.raises(BundleError, match="belongs to the smaller stratum; certify anew"):
+        Contract.from_dict(plain)
+
+
+def test_marginal_strata_are_told_without_a_certificate() -> None:
+    marginal = ContractSettings(alpha_sln=0.05, alpha_nsln=0.05, strata="centre", kind="marginal")
+    contract = stratified({"east": 100, "west": 5}, settings=marginal)
+    heading, *parts = strata_sentences(contract)
+    assert heading == (
+        "1 of 2 strata by centre keep the marginal target, each on average over calibration samples, without a stated "
+        "confidence."
+    )
+    assert parts[0].startswith("east: Marginal, without a stated confidence")
+    assert "at least 19 and 19 are needed" in parts[1]
+    assert not re.search(r"\bcertified\b", " ".join([heading, *parts]), re.IGNORECASE)
 
 
 @pytest.mark.parametrize(

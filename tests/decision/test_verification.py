@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy.special import expit
+from scipy.stats import binomtest
 
 from usdlr.core.errors import InputError
 from usdlr.decision.verification import verification
@@ -119,3 +120,22 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     y = np.where(dissected, truth, np.nan)
     first, again = (verification(missed, y, x, names(100), replicates=50, seed=7).to_dict() for _ in range(2))
     assert first == again
+
+
+def test_no_miss_is_not_certainty() -> None:
+    """Resamples of a sample without a miss have none either; the exact interval knows better."""
+    found = verification([0] * 40, [1] * 20 + [0] * 20, np.zeros((40, 1)), names(40), replicates=50)
+    exact = binomtest(0, 20).proportion_ci(0.95)
+    assert (found.weighted, found.low) == (0.0, 0.0)
+    assert found.high == pytest.approx(exact.high)
+    assert "95 % interval 0.0 to 16.9 %" in verification_sentence(
+        verification([0] * 41, [1] * 20 + [0] * 20 + [np.nan], np.zeros((41, 1)), names(41), replicates=50)
+    )
+    every = verification([1] * 40, [1] * 20 + [0] * 20, np.zeros((40, 1)), names(40), replicates=50)
+    assert every.low == pytest.approx(binomtest(20, 20).proportion_ci(0.95).low)
+    assert every.high == 1.0
+    # Few weigh much: the interval is that of fewer positives.
+    _, truth, dissected, x = cohort(200, 6)
+    few = verification(np.zeros(200), np.where(dissected, truth, np.nan), x, names(200), replicates=50)
+    assert few.high is not None
+    assert few.high > binomtest(0, few.positives).proportion_ci(0.95).high

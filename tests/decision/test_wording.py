@@ -9,6 +9,8 @@ from usdlr.core.errors import InputError
 from usdlr.core.types import ContractStatus, RiskGroup, Stage
 from usdlr.decision import wording
 from usdlr.decision.contract import Contract
+from usdlr.decision.deferral import DeferralRule
+from usdlr.decision.strata import StratumRule
 
 CERTIFIED = Contract(
     alpha={"sln": 0.1, "nsln": 0.05},
@@ -129,3 +131,78 @@ def test_a_marginal_answer_never_reads_like_a_certified_one() -> None:
     for group in (RiskGroup.LR_SLN, RiskGroup.HR_SLN_LR_NSLN, RiskGroup.HR_SLN_HR_NSLN):
         reason = wording.decision_reason(group, ContractStatus.NOT_CERTIFIABLE, marginal=True)
         assert reason.startswith("Marginal target only, uncertified: ")
+
+
+MARGINAL = replace(
+    CERTIFIED,
+    kind="marginal",
+    status=ContractStatus.MARGINAL,
+    p_value=None,
+    deferral=DeferralRule(0.5),
+    deferred={"axillae": 400, "all": 30, "sln": 6, "nsln": 3, "sln_positive": 122, "nsln_positive": 65},
+    strata=StratumRule("centre"),
+    several={"sln": 2, "nsln": 0},
+)
+PARTS = {
+    "east": replace(MARGINAL, strata=None, deferral=None, deferred=None),
+    "west": replace(MARGINAL, strata=None, deferral=None, deferred=None, status=ContractStatus.NOT_CERTIFIABLE),
+}
+
+
+@pytest.mark.parametrize("status", [ContractStatus.MARGINAL, ContractStatus.NOT_CERTIFIABLE])
+def test_no_sentence_of_a_marginal_contract_calls_it_certified(status: ContractStatus) -> None:
+    contract = replace(MARGINAL, status=status, by_stratum=PARTS)
+    said = [*wording.contract_lines(contract), wording.standing(status), wording.standing_mark(status, [status])]
+    said += [wording.decision_reason(group, status) for group in RiskGroup]
+    said += [wording.decision_reason(group, ContractStatus.CERTIFIED, marginal=True) for group in RiskGroup]
+    said += [wording.contract_sentence(contract.void())]
+    assert not [one for one in said if re.search(r"\bcertified\b", one, re.IGNORECASE)]
+    assert len([one for one in said if "arginal" in one]) >= 5
+
+
+def test_the_lines_of_a_contract_are_promise_deferral_and_strata() -> None:
+    lines = wording.contract_lines(replace(MARGINAL, by_stratum=PARTS), known_nsln="among axillae with known status")
+    assert [line[:24] for line in lines] == [
+        "Marginal, without a stat",
+        "Deferred of the calibrat",
+        "1 of 2 strata by centre ",
+        "east: Marginal, without ",
+        "west: Uncertified: the c",
+    ]
+    assert all("dissected" not in line for line in lines)
+    assert "6 SLN-positive and 3 NSLN-positive axillae (of 122 and 65)" in lines[1]
+    older = {key: value for key, value in (MARGINAL.deferred or {}).items() if not key.endswith("positive")}
+    assert "(of 120 and 65)" in wording.deferred_sentence(replace(MARGINAL, deferred=older))
+    assert wording.contract_lines(CERTIFIED) == [wording.contract_sentence(CERTIFIED)]
+
+
+@pytest.mark.parametrize("contract", [CERTIFIED, SHORT, MARGINAL], ids=lambda one: str(one.status))
+def test_patients_with_two_positive_axillae_are_told_where_there_are_any(contract: Contract) -> None:
+    clause = "2 (SLN) and 0 (NSLN) patients with two positive axillae count once, and as missed if either is"
+    assert clause in wording.contract_sentence(replace(contract, several={"sln": 2, "nsln": 0}))
+    assert "count once" not in wording.contract_sentence(replace(contract, several={}))
+
+
+@pytest.mark.parametrize(
+    ("bundle", "folds", "mark"),
+    [
+        ("certified", [], ""),
+        ("certified", ["certified"] * 5, ""),
+        ("certified", ["certified", "not_certifiable"], "partly uncertified"),
+        ("certified", ["not_certifiable"] * 5, "uncertified"),
+        ("certified", ["marginal", "certified"], "partly uncertified"),
+        ("not_certifiable", ["certified"] * 5, "uncertified"),
+        ("marginal", ["marginal"] * 5, "marginal, uncertified"),
+        ("marginal", ["marginal", "not_certifiable"], "uncertified"),
+        ("not_certifiable", ["marginal"], "uncertified"),
+    ],
+)
+def test_the_mark_of_titles_is_that_of_the_weakest_contract(bundle: str, folds: list[str], mark: str) -> None:
+    assert wording.standing_mark(bundle, folds) == mark
+    if mark:
+        assert "uncertified" in mark
+
+
+def test_every_exported_word_exists() -> None:
+    assert sorted(set(wording.__all__)) == sorted(wording.__all__)
+    assert all(hasattr(wording, name) for name in wording.__all__)

@@ -53,3 +53,5 @@ def test_a_marginal_contract_is_never_certified(cohort: Path, run_copy: Path) ->
     found = decided(cohort, run_copy, kind="marginal", alpha_sln=0.5, alpha_nsln=0.9)
     assert {contract.kind for contract in found.contracts.values()} == {"marginal"}
     assert not any(contract.certified for contract in found.contracts.values())
+    status = {str(contract.status) for name, contract in found.contracts.items() if name != "bundle"}
+    assert set(found.decisions["contract"]) == status <= {"marginal", "not_certifiable"}

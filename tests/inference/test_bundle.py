@@ -14,6 +14,7 @@ from safetensors.torch import load, save_file
 from usdlr.core.errors import BundleError, DataError, InputError
 from usdlr.core.hashing import file_hash
 from usdlr.core.types import OnUncertified, Stage
+from usdlr.decision.wording import contract_lines
 from usdlr.inference.bundle import MANIFEST, load_bundle
 
 
@@ -41,6 +42,14 @@ def test_loads_both_stages_and_the_contract(bundle: Path) -> None:
     assert loaded.on_uncertified is OnUncertified.DEFER
     assert loaded.card["experiment"] == "demo"
     assert loaded.card["simulated"] is True
+
+
+def test_the_card_says_what_the_contract_says(bundle: Path) -> None:
+    loaded = load_bundle(bundle)
+    card, contract = loaded.card["contract"], loaded.member.contract
+    assert (card["kind"], card["status"], card["standing"]) == ("certified", "not_certifiable", "uncertified")
+    assert card["sentences"] == contract_lines(contract)
+    assert card["sentences"][0].startswith("Uncertified: the calibration patients hold")
 
 
 def test_read_only_bundle_loads(bundle: Path) -> None:

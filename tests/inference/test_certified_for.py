@@ -112,6 +112,6 @@ def test_strata_of_axillae() -> None:
     axillae = pd.DataFrame({"patient_id": ["c", "a", "b", "a", "z"], "side": ["left", "right", "left", "left", "left"]})
     found = {by: axilla_strata(cases, axillae, StratumRule(by, (20.0,))) for by in ("centre", "tumour_size")}
     assert found["centre"] == [None, "east", "west", "east", None]
-    assert found["tumour_size"] == ["20 mm or more", None, None, "20 mm or more", None]
+    assert found["tumour_size"] == ["over 20 mm", None, None, "over 20 mm", None]
     with_map, without = "with elastography", "without elastography"
     assert axilla_strata(cases, axillae, StratumRule("elastography")) == [with_map, without, without, with_map, None]

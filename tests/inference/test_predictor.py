@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from usdlr.cli.main import main
+from usdlr.cli.predict import _notices
 from usdlr.core import tables
 from usdlr.core.errors import DataError
 from usdlr.core.provenance import Provenance
 from usdlr.core.types import ContractStatus, OnUncertified
+from usdlr.decision.deferral import DeferralRule
+from usdlr.decision.strata import StratumRule
 from usdlr.inference.bundle import Bundle, load_bundle
 from usdlr.inference.predictor import Prediction, predict
 
@@ -47,8 +52,6 @@ def test_seen_patients_keep_their_split(bundle: Bundle, cases: pd.DataFrame, run
 def test_contract_is_void_at_another_centre(
     bundle: Bundle, cases: pd.DataFrame, run_folder: Path, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     certified = replace(
         bundle, member=replace(bundle.member, contract=replace(bundle.member.contract, status=ContractStatus.CERTIFIED))
     )
@@ -92,3 +95,43 @@ def test_command_says_whom_its_numbers_are_about(
         assert part in said, part
     reasons = tables.DECISIONS.read(tmp_path / "out" / "decisions.parquet")["reason"]
     assert reasons.str.startswith("Simulated. ").all()
+
+
+def test_a_marginal_bundle_answers_and_is_certified_nowhere(
+    bundle: Bundle, cases: pd.DataFrame, run_folder: Path, tmp_path: Path
+) -> None:
+    promised = replace(bundle.member.contract, kind="marginal", status=ContractStatus.MARGINAL, t_sln=0.5, t_nsln=0.5)
+    marginal = replace(bundle, member=replace(bundle.member, contract=promised))
+    mixed = cases.copy()
+    mixed.loc[:5, "centre_id"] = "east"
+    found = predict(marginal, mixed, run_folder, jobs=1, ledger=tmp_path / "l", on_uncertified=None)
+    away = found.decisions["patient_id"].isin(mixed.loc[:5, "patient_id"])
+    assert set(found.decisions.loc[away, "risk_group"]) == {"DEFER"}
+    assert set(found.decisions.loc[away, "contract"]) == {"not_certifiable"}
+    assert set(found.decisions.loc[~away, "contract"]) == {"marginal"}
+    reasons = found.decisions.loc[~away, "reason"]
+    assert reasons.str.contains("Marginal target only, uncertified: ").all()
+    assert not found.decisions["reason"].str.contains(r"\bcertified\b", case=False).any()
+    path = tmp_path / "decisions.parquet"
+    tables.DECISIONS.write(found.decisions, path, Provenance("test"))
+    assert set(tables.DECISIONS.read(path)["contract"]) == {"marginal", "not_certifiable"}
+
+
+def test_command_prints_deferral_and_strata_of_the_contract(bundle: Bundle) -> None:
+    own = replace(bundle.member.contract, kind="marginal", status=ContractStatus.MARGINAL)
+    rich = replace(
+        own,
+        deferral=DeferralRule(0.3),
+        deferred={"axillae": 22, "all": 4, "sln": 1, "nsln": 0},
+        strata=StratumRule("elastography"),
+        by_stratum={"with elastography": own, "without elastography": own.void()},
+    )
+    empty = tables.PREDICTIONS.empty(), tables.DECISIONS.empty(), tables.EXCLUSIONS.empty()
+    said = _notices(
+        replace(bundle, member=replace(bundle.member, contract=rich)), Prediction(*empty, foreign_centres=(), seen=0)
+    )
+    assert [line for line in said if line.startswith("Marginal, without a stated confidence")]
+    assert [line for line in said if line.startswith("Deferred of the calibration axillae: 4 of 22")]
+    assert [line for line in said if line.startswith("1 of 2 strata by elastography keep the marginal target")]
+    assert [line for line in said if line.startswith("without elastography: Uncertified")]
+    assert not [line for line in said if re.search(r"\bcertified\b", line, re.IGNORECASE)]

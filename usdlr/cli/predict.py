@@ -67,8 +67,8 @@ def _notices(bundle: Bundle, result: Prediction) -> list[str]:
     proxies = {Stage(name): text for name, text in card["proxies"].items() if text}
     lines += [wording.proxy_notice(stage, text) for stage, text in proxies.items()]
     lines.append(wording.cohort_line(card["cohort"]))
-    known = "among axillae with known status" if Stage.NSLN in proxies else "among dissected axillae"
-    lines.append(wording.contract_sentence(bundle.member.contract, known_nsln=known))
+    known = wording.known_nsln(proxy=Stage.NSLN in proxies)
+    lines += wording.contract_lines(bundle.member.contract, known_nsln=known)
     if result.foreign_centres:
         lines.append(wording.void_sentence(result.foreign_centres))
     if result.seen:

@@ -12,6 +12,7 @@ from usdlr.core.modalities import MODALITIES
 from usdlr.core.ordinal import RANKS
 from usdlr.core.types import (
     BurnedIn,
+    ContractStatus,
     ElastographyKind,
     ElastographyState,
     FovSource,
@@ -293,9 +294,7 @@ DECISIONS: tuple[Column, ...] = (
     Column("t_sln", FLOAT, "Below this p_sln the axilla is LR-SLN.", "1", low=0.0, high=1.0),
     Column("p_nsln", FLOAT, "P(NSLN positive | SLN positive, x).", "1", low=0.0, high=1.0),
     Column("t_nsln", FLOAT, "Below this p_nsln the axilla is LR-NSLN.", "1", low=0.0, high=1.0),
-    Column(
-        "contract", STRING, "Status of the contract behind the thresholds.", choices=("certified", "not_certifiable")
-    ),
+    Column("contract", STRING, "Status of the contract behind the thresholds.", choices=words(ContractStatus)),
     Column("reason", STRING, "The decision in one sentence."),
 )
 

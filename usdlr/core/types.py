@@ -32,9 +32,14 @@ class RiskGroup(StrEnum):
 
 
 class ContractStatus(StrEnum):
-    """Whether the calibration patients support the promised false-negative rates."""
+    """Whether the calibration patients support the promised false-negative rates.
+
+    Only ``CERTIFIED`` has a confidence. ``MARGINAL`` keeps the rates on average over calibration samples, the weaker
+    promise that was asked for; whoever knows two words alone must read it as not certified.
+    """
 
     CERTIFIED = "certified"
+    MARGINAL = "marginal"
     NOT_CERTIFIABLE = "not_certifiable"
 
 

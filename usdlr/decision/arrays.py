@@ -8,6 +8,7 @@ import numpy.typing as npt
 from usdlr.core.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 def scores(values: npt.ArrayLike, what: str, *, probability: bool = False) -> FloatArray:

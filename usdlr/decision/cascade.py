@@ -13,7 +13,7 @@ from usdlr.core.types import OnUncertified, RiskGroup, Stage
 from usdlr.decision.chain import StageRows, outcome
 from usdlr.decision.contract import Contract
 from usdlr.decision.deferral import DeferralRule, Unsure
-from usdlr.decision.wording import DeferCause, decision_reason, deferral_reason
+from usdlr.decision.wording import DeferCause, decision_reason, deferral_reason, stratum_reason
 
 SCORES: tuple[str, ...] = ("patient_id", "side", "p_sln", "p_nsln")
 
@@ -73,7 +73,11 @@ def decide(
             "expected one for each row and a contract for each stratum"
         )
     known = pd.Series([one if one in contract.by_stratum else None for one in strata], dtype=object)
-    parts = [_decided(table[known == name], part, answer) for name, part in contract.by_stratum.items()]
+    parts = []
+    for name, part in contract.by_stratum.items():
+        decided = _decided(table[known == name], part, answer)
+        told = decided["reason"].astype(str) + stratum_reason(contract.strata.by, name)
+        parts.append(decided.assign(reason=told))
     parts.append(_unknown(table[known.isna()], contract))
     return _table(table, pd.concat(parts).sort_index(), note)
 

@@ -47,7 +47,8 @@ def miss_counts(
     """Misses at every step and number of positives, one entry per stage.
 
     Two axillae of one patient are not independent, and exact binomial counts need independent ones: positives of one
-    patient count as one, missed if any of them is. For unilateral disease these are the axillae.
+    patient count as one, missed if any of them is. For unilateral disease these are the axillae;
+    :mod:`usdlr.decision.thresholds` says what it means for the others.
 
     Parameters
     ----------

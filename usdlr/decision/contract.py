@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from usdlr.core.errors import BundleError
+from usdlr.core.errors import BundleError, InputError
 from usdlr.core.types import ContractStatus, Stage
 from usdlr.decision.deferral import DeferralRule
 from usdlr.decision.settings import CERTIFIED, KINDS, MARGINAL
@@ -27,7 +27,7 @@ class Contract:
     delta : float
         Tolerated chance that the statement is wrong, joint over both stages.
     status : ContractStatus
-        Whether the rates are certified.
+        Whether the rates are certified, kept on average alone, or not shown at all.
     required_positives : dict of str to int
         Positives needed by stage: the fewest that can certify the target without a miss or, where calibration holds
         that many and still fails, the fewest with the misses of the first step beyond treat-all.
@@ -35,22 +35,31 @@ class Contract:
         An axilla is LR-SLN if ``p_sln < t_sln``, otherwise LR-NSLN if ``p_nsln < t_nsln``.
     positives, misses : dict of str to int
         Calibration positives by stage, and how many of them the thresholds miss. Deferred positives are among the
-        former and never among the latter. Several positive axillae of one patient count as one, missed if any is.
+        former and never among the latter. Counted are patients: several positive axillae of one patient count once,
+        and as missed if any of them is; :mod:`usdlr.decision.thresholds` says why.
     p_value : float or None
         The larger of the two exact binomial p-values; None unless certified, since other thresholds are not tested.
     kind : str
-        ``certified``, or ``marginal``: the weaker promise of :mod:`usdlr.decision.risk_control`. Its status is never
-        certified.
-    marginal_held : bool
-        Whether a marginal contract found thresholds; they keep the targets on average, at no stated confidence.
+        What was asked for: ``certified``, or ``marginal``, the weaker promise of :mod:`usdlr.decision.risk_control`. A
+        marginal contract has a status of its own where it found thresholds, so that nobody who reads the status alone
+        takes it for a certificate, and no object can be both.
     deferral : DeferralRule, optional
         Who gets no answer; the counts above hold with it in force.
     deferred : dict of str to int, optional
-        Calibration axillae (``axillae``), and how many are deferred: ``all``, and among positives ``sln``, ``nsln``.
+        Calibration axillae (``axillae``), and how many are deferred: ``all``, and among positives ``sln``, ``nsln``;
+        where patients have several, also the positive axillae themselves, ``sln_positive`` and ``nsln_positive``.
     certified_for : str, optional
         Hash of the weights, calibrators and preparation whose scores were certified.
     strata, by_stratum : StratumRule and dict of str to Contract, optional
         How axillae are told apart, and the contract of each stratum; each decides for its own stratum.
+    several : dict of str to int, optional
+        Patients with several positive axillae, by stage; empty where there is none. It tells how was counted and is no
+        part of the promise: contracts that differ in nothing else are equal.
+
+    Raises
+    ------
+    InputError
+        If the status belongs to another kind, or a stratum promises something of another kind.
     """
 
     alpha: dict[str, float]
@@ -63,12 +72,25 @@ class Contract:
     misses: dict[str, int]
     p_value: float | None
     kind: str = CERTIFIED
-    marginal_held: bool = False
     deferral: DeferralRule | None = None
     deferred: dict[str, int] | None = None
     certified_for: str | None = None
     strata: StratumRule | None = None
     by_stratum: Mapping[str, Contract] = field(default_factory=dict)
+    several: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        fits = {CERTIFIED: ContractStatus.CERTIFIED, MARGINAL: ContractStatus.MARGINAL}.get(self.kind)
+        if fits is None or self.status not in (fits, ContractStatus.NOT_CERTIFIABLE):
+            raise InputError(
+                f"found a false-negative contract of the kind {self.kind!r} with the status {self.status}, expected "
+                f"a kind among {', '.join(KINDS)} and no status of another kind; a marginal promise is no certificate"
+            )
+        if any(part.kind != self.kind for part in self.by_stratum.values()):
+            raise InputError(
+                f"found a stratum whose contract is not of the kind {self.kind!r} of all axillae together, expected "
+                "one kind; certify anew"
+            )
 
     @property
     def certified(self) -> bool:
@@ -76,9 +98,14 @@ class Contract:
         return self.status is ContractStatus.CERTIFIED
 
     @property
+    def marginal_held(self) -> bool:
+        """Whether a marginal contract found thresholds: they keep the targets on average, at no stated confidence."""
+        return self.status is ContractStatus.MARGINAL
+
+    @property
     def answers(self) -> bool:
         """Whether the thresholds carry the promise that was asked for, certified or marginal."""
-        return self.certified or (self.kind == MARGINAL and self.marginal_held)
+        return self.status is not ContractStatus.NOT_CERTIFIABLE
 
     def void(self) -> Contract:
         """The contract for patients whom it does not reach: no promise of any kind, the same thresholds."""
@@ -86,7 +113,6 @@ class Contract:
             self,
             status=ContractStatus.NOT_CERTIFIABLE,
             p_value=None,
-            marginal_held=False,
             by_stratum={name: part.void() for name, part in self.by_stratum.items()},
         )
 
@@ -104,7 +130,9 @@ class Contract:
             "p_value": self.p_value,
         }
         if self.kind != CERTIFIED:
-            plain |= {"kind": self.kind, "marginal_held": self.marginal_held}
+            plain["kind"] = self.kind
+        if self.several:
+            plain["several"] = dict(self.several)
         if self.deferral is not None:
             plain["deferral"] = self.deferral.to_dict()
         if self.deferred is not None:
@@ -129,7 +157,7 @@ class Contract:
             contract = cls(
                 alpha={str(k): float(v) for k, v in values["alpha"].items()},
                 delta=float(values["delta"]),
-                status=ContractStatus(values["status"]),
+                status=_status(values),
                 required_positives={str(k): int(v) for k, v in values["required_positives"].items()},
                 t_sln=float(values["t_sln"]),
                 t_nsln=float(values["t_nsln"]),
@@ -137,13 +165,17 @@ class Contract:
                 misses={str(k): int(v) for k, v in values["misses"].items()},
                 p_value=None if values["p_value"] is None else float(values["p_value"]),
                 kind=str(values.get("kind", CERTIFIED)),
-                marginal_held=values.get("marginal_held", False) is True,
                 deferral=None if (rule := values.get("deferral")) is None else DeferralRule.from_dict(rule),
                 deferred=None if (some := values.get("deferred")) is None else {str(k): int(some[k]) for k in some},
                 certified_for=None if (bound := values.get("certified_for")) is None else str(bound),
                 strata=None if (by := values.get("strata")) is None else StratumRule.from_dict(by),
                 by_stratum={str(k): cls.from_dict(v) for k, v in values.get("by_stratum", {}).items()},
+                several={str(k): int(v) for k, v in values.get("several", {}).items()},
             )
+        except BundleError:
+            raise
+        except InputError as error:
+            raise BundleError(f"{error}; export the bundle again") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
                 f"found a false-negative contract that cannot be read ({error!r}), expected the keys of "
@@ -152,10 +184,10 @@ class Contract:
         by_stage = (contract.alpha, contract.required_positives, contract.positives, contract.misses)
         if any(set(part) != _STAGES for part in by_stage):
             raise BundleError("found a false-negative contract without both stages, sln and nsln; export it again")
-        if contract.kind not in KINDS or (contract.kind == MARGINAL and contract.certified):
+        if contract.strata is not None and not set(contract.by_stratum) <= contract.strata.names(contract.by_stratum):
             raise BundleError(
-                f"found a false-negative contract of the kind {contract.kind!r} with the status {contract.status}, "
-                "expected a certified kind for a certificate; export the bundle again"
+                f"found strata {', '.join(sorted(contract.by_stratum))} that are cut otherwise than tumour sizes are "
+                "here, where a size at an edge belongs to the smaller stratum; certify anew with this version"
             )
         rates = (contract.delta, contract.t_sln, contract.t_nsln, *contract.alpha.values())
         if not all(math.isfinite(rate) and 0 <= rate <= 1 for rate in rates):
@@ -164,6 +196,13 @@ class Contract:
                 "export the bundle again"
             )
         return contract
+
+
+def _status(values: Mapping[str, Any]) -> ContractStatus:
+    """Older contracts kept the marginal promise beside a status that said less."""
+    status = ContractStatus(values["status"])
+    held = values.get("kind") == MARGINAL and values.get("marginal_held") is True
+    return ContractStatus.MARGINAL if held and status is ContractStatus.NOT_CERTIFIABLE else status
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ class ContractSettings:
     strata : str or None
         ``"centre"``, ``"tumour_size"`` or ``"elastography"``: a contract for each stratum.
     strata_edges_mm : list of float
-        Tumour sizes that begin a new stratum, rising.
+        Largest tumour sizes of all strata but the last, rising; a size at an edge belongs to the smaller stratum, as
+        20 mm is T1 and 50 mm is T2.
     strata_delta : str
         ``"per_stratum"``: each statement is wrong with chance ``delta`` at most. ``"joint"``: any of them is.
 

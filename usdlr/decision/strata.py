@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -25,7 +25,7 @@ class StratumRule:
     by : str
         ``centre``, ``tumour_size`` (largest lesion, mm) or ``elastography`` (whether there is any).
     edges_mm : tuple of float
-        Tumour sizes that begin a new stratum; each belongs to the larger one.
+        Largest tumour sizes of all strata but the last, as T stages are told apart: 20 mm is T1, 50 mm is T2.
     joint : bool
         Whether ``delta`` is joint over the strata.
     """
@@ -57,8 +57,8 @@ class StratumRule:
 
         Examples
         --------
-        >>> StratumRule("tumour_size", (20.0, 50.0)).labels([19.9, 20.0, 71, None])
-        ['below 20 mm', '20 to below 50 mm', '50 mm or more', None]
+        >>> StratumRule("tumour_size", (20.0, 50.0)).labels([20.0, 20.1, 50.0, 71, None])
+        ['up to 20 mm', 'over 20 to 50 mm', 'over 20 to 50 mm', 'over 50 mm', None]
         """
         found: list[str | None] = []
         names = self._bins()
@@ -73,15 +73,21 @@ class StratumRule:
                 size = float(str(value))
                 if not np.isfinite(size) or size <= 0:
                     raise InputError(f"found a tumour size of {value} mm, expected a positive length; mend the table")
-                found.append(names[int(np.searchsorted(self.edges_mm, size, side="right"))])
+                found.append(names[int(np.searchsorted(self.edges_mm, size, side="left"))])
         return found
+
+    def names(self, given: Iterable[str] = ()) -> set[str]:
+        """Every name that :meth:`labels` can give; of centres, which nobody knows beforehand, those ``given``."""
+        if self.by == CENTRE:
+            return set(given)
+        return {WITH, WITHOUT} if self.by == ELASTOGRAPHY else set(self._bins())
 
     def _bins(self) -> list[str]:
         edges = [f"{edge:g}" for edge in self.edges_mm]
         if not edges:
             return ["any size"]
-        between = [f"{low} to below {high} mm" for low, high in pairwise(edges)]
-        return [f"below {edges[0]} mm", *between, f"{edges[-1]} mm or more"]
+        between = [f"over {low} to {high} mm" for low, high in pairwise(edges)]
+        return [f"up to {edges[0]} mm", *between, f"over {edges[-1]} mm"]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -5,6 +5,15 @@ A pair of thresholds (t_sln, t_nsln) is acceptable when two rates stay below the
 - ``fnr_sln``: share of SLN-positive axillae with ``p_sln < t_sln``;
 - ``fnr_nsln``: share of NSLN-positive axillae with ``p_sln < t_sln`` or ``p_nsln < t_nsln``: a miss at either stage.
 
+The axilla is the unit of decision; the patient is the unit that is independent, and exact binomial counts need
+independent units. Therefore patients are counted: of those with a positive axilla, those of whom *any* positive axilla
+is missed. Where nobody has two positive axillae, as almost everywhere, this is the rate of axillae itself. Otherwise,
+with ``s`` the share of positive patients who are positive on both sides, ``m`` their rate as counted here, and ``b``
+the chance that a patient of both sides is missed on both, the rate of axillae is ``(m + s b) / (1 + s)``: at most
+``m`` whenever ``b <= m``, that is, unless patients with two positive axillae lose both more often than patients lose
+any; and never more than ``s / (1 + s)`` above it. Counting axillae would go wrong far more easily: the two of a patient
+are missed together, so 15 such patients would pass for 30 independent positives and certify 10 %, which takes 29.
+
 Pairs lie on one path, fixed on tuning patients, that starts at treat-all (0, 0) and only goes up. On the calibration
 patients, which no other fit has seen, it is walked while the larger of the two exact binomial p-values is at most
 ``delta``; the last such pair ships. Taking the larger p-value is an intersection-union test, and walking one fixed
@@ -35,7 +44,7 @@ from usdlr.decision.contract import Contract, FittedContract
 from usdlr.decision.deferral import DeferralRule, Unsure
 from usdlr.decision.path import ThresholdPath, build_path, two_stages
 from usdlr.decision.risk_control import marginal_positives, marginal_step
-from usdlr.decision.settings import CERTIFIED, MARGINAL, ContractSettings
+from usdlr.decision.settings import MARGINAL, ContractSettings
 
 __all__ = [
     "Contract",
@@ -177,10 +186,11 @@ def contract_of(
     }
     at = miss_counts([np.array([one]) for one in t], stages, rows, never=never)[0]
     deferred = outcome(t, stages, never=never)[1]
+    several = _several(list(alpha), stages, rows)
     return Contract(
         alpha=alpha,
         delta=float(delta),
-        status=ContractStatus.CERTIFIED if held and settings.kind == CERTIFIED else ContractStatus.NOT_CERTIFIABLE,
+        status=ContractStatus(settings.kind) if held else ContractStatus.NOT_CERTIFIABLE,
         required_positives=required,
         t_sln=t[0],
         t_nsln=t[1],
@@ -188,7 +198,6 @@ def contract_of(
         misses={name: int(count[0]) for name, count in zip(alpha, at, strict=True)},
         p_value=p_value if held else None,
         kind=settings.kind,
-        marginal_held=held and settings.kind == MARGINAL,
         deferral=rule,
         deferred=None
         if rule is None
@@ -196,7 +205,14 @@ def contract_of(
             "axillae": len(rows),
             "all": int(deferred.sum()),
             **{name: int((deferred & stage.positive).sum()) for name, stage in zip(alpha, stages, strict=True)},
+            # Axillae, where the positives above are fewer because they are patients.
+            **(
+                {f"{name}_positive": int(stage.positive.sum()) for name, stage in zip(alpha, stages, strict=True)}
+                if several
+                else {}
+            ),
         },
+        several=several,
     )
 
 
@@ -217,6 +233,18 @@ def walk(
     failed = p > delta
     last = int(np.argmax(failed)) - 1 if failed.any() else len(p) - 1
     return last, float(p[last]) if last >= 0 else None
+
+
+def _several(names: Sequence[str], stages: Sequence[StageRows], rows: Rows) -> dict[str, int]:
+    """Patients with several positive axillae by stage; empty where there is none."""
+    if len(rows.patients) == len(rows):
+        return {}
+    patient = np.asarray(rows.patient_id, dtype=object)
+    found = {
+        name: int((np.unique(patient[stage.positive], return_counts=True)[1] > 1).sum())
+        for name, stage in zip(names, stages, strict=True)
+    }
+    return found if any(found.values()) else {}
 
 
 def _lowest(values: FloatArray) -> float:

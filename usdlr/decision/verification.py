@@ -12,9 +12,9 @@ Begg and Greenes, Assessment of diagnostic tests when disease verification is su
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,9 @@ class Verification:
     positives, misses : int
         Verified NSLN positives, and how many of them are missed.
     weighted, low, high : float or None
-        Weighted rate with its 95 % percentile interval; None without a verified positive.
+        Weighted rate with its 95 % interval; None without a verified positive. Percentiles of the bootstrap, or, where
+        none or all of the verified positives are missed and resamples cannot differ, the exact interval of as many
+        positives as weigh as much.
     effective_positives : float
         Positives that would weigh as much if all weighed the same.
     truncated : int
@@ -73,6 +75,21 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self) | {"verified_share": self.verified_share}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Restore what :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        InputError
+            If a value is missing.
+        """
+        names = [one.name for one in fields(cls)]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise InputError(f"found no {missing[0]!r} in the verification, expected {', '.join(names)}; make it again")
+        return cls(**{name: values[name] for name in names})
 
 
 def verification(
@@ -120,7 +137,7 @@ def verification(
     design = _design(x)
     best, worst = _bounds(gone, known, positive)
     weighted = low = high = None
-    effective, truncated, made = 0.0, 0, 0
+    effective, truncated, how = 0.0, 0, "no verified positive"
     if positive.any():
         beta = _chances_fit(design, known, np.ones(len(known)), np.zeros(design.shape[1]), _STEPS)
         chance = expit(design @ beta)
@@ -128,10 +145,17 @@ def verification(
         weight = _weights(chance, known)
         weighted = float(weight[positive & gone].sum() / weight[positive].sum())
         effective = float(weight[positive].sum() ** 2 / (weight[positive] ** 2).sum())
-        rates = _bootstrap(design, known, positive, gone, patient_id, beta, replicates, seed)
-        made = len(rates)
-        if made:
-            low, high = (float(end) for end in np.quantile(rates, [0.025, 0.975]))
+        missed_all = bool(gone[positive].all())
+        if missed_all or not gone[positive].any():
+            # Every resample gives the same rate, which is no reason to be certain of it.
+            reach = 1 - 0.025 ** (1 / effective)
+            low, high = (1 - reach, 1.0) if missed_all else (0.0, reach)
+            how = f"exact interval of {effective:.1f} equally weighted positives, all or none of which is missed"
+        else:
+            rates = _bootstrap(design, known, positive, gone, patient_id, beta, replicates, seed)
+            how = f"patient bootstrap, {len(rates)} replicates"
+            if len(rates):
+                low, high = (float(end) for end in np.quantile(rates, [0.025, 0.975]))
     return Verification(
         sln_positive=len(truth),
         verified=int(known.sum()),
@@ -144,7 +168,7 @@ def verification(
         truncated=truncated,
         best=best,
         worst=worst,
-        method=f"inverse probability of dissection, logistic; patient bootstrap, {made} replicates",
+        method=f"inverse probability of dissection, logistic; {how}",
     )
 
 

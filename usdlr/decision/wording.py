@@ -1,4 +1,7 @@
-"""The only place for sentences that a clinician reads. Short, plain, and never saying more than the numbers do."""
+"""The only place for sentences that a clinician reads. Short, plain, and never saying more than the numbers do.
+
+Those of a contract are written in :mod:`usdlr.decision.contract_words`; all of them are imported from here.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,59 @@ from typing import Any
 
 from usdlr.core.errors import InputError
 from usdlr.core.types import ContractStatus, RiskGroup, Stage
-from usdlr.decision.contract import Contract
-from usdlr.decision.settings import MARGINAL
+from usdlr.decision.contract_words import (
+    DISSECTED,
+    MARGINAL_WORD,
+    PARTLY,
+    UNCERTIFIED,
+    contract_lines,
+    contract_sentence,
+    deferred_sentence,
+    standing,
+    standing_mark,
+    strata_sentences,
+)
 from usdlr.decision.utility import UtilityThresholds
 from usdlr.decision.verification import Verification
+
+__all__ = [
+    "DEFER_SENTENCES",
+    "DISSECTED",
+    "ENDPOINT_NAMES",
+    "GROUP_SENTENCES",
+    "MARGINAL_WORD",
+    "NOT_A_MEDICAL_DEVICE",
+    "PARTLY",
+    "P_NSLN",
+    "P_SLN",
+    "SIMULATED",
+    "UNCERTIFIED",
+    "DeferCause",
+    "cohort_line",
+    "contract_lines",
+    "contract_sentence",
+    "decision_note",
+    "decision_reason",
+    "deferral_reason",
+    "deferred_sentence",
+    "known_nsln",
+    "percent",
+    "proxy_notice",
+    "rate_sentence",
+    "seen_sentence",
+    "standing",
+    "standing_mark",
+    "strata_sentences",
+    "stratum_reason",
+    "utility_sentence",
+    "verification_sentence",
+    "void_sentence",
+]
 
 NOT_A_MEDICAL_DEVICE = (
     "usdlr is research software, not a medical device: its output must not decide on diagnosis or treatment."
 )
 SIMULATED = "Simulated patients: these numbers come from computer-made images and say nothing about real patients."
-UNCERTIFIED = "uncertified"
 
 P_SLN = "P(SLN positive | x)"
 P_NSLN = "P(NSLN positive | SLN positive, x)"
@@ -68,6 +114,17 @@ DEFER_SENTENCES: Mapping[DeferCause, str] = {
 }
 
 
+def known_nsln(*, proxy: bool) -> str:
+    """Among whom the NSLN status is known: among dissected axillae, unless a proxy stands in.
+
+    Examples
+    --------
+    >>> known_nsln(proxy=False)
+    'among dissected axillae'
+    """
+    return "among axillae with known status" if proxy else DISSECTED
+
+
 def percent(rate: float, digits: int = 1) -> str:
     """A rate as a percentage.
 
@@ -82,16 +139,37 @@ def percent(rate: float, digits: int = 1) -> str:
 def decision_reason(group: RiskGroup, status: ContractStatus, *, marginal: bool = False) -> str:
     """Why an axilla is in its group; an answer without a certified contract says so, and so does a marginal one.
 
+    Parameters
+    ----------
+    group : RiskGroup
+        The answer.
+    status : ContractStatus
+        Of the contract behind the thresholds.
+    marginal : bool
+        Whether the promise is marginal whatever the status says.
+
     Examples
     --------
     >>> decision_reason(RiskGroup.LR_SLN, ContractStatus.NOT_CERTIFIABLE)[:15]
     'Uncertified: lo'
     """
     sentence = GROUP_SENTENCES[group]
-    if status is ContractStatus.CERTIFIED or group is RiskGroup.DEFER:
+    if group is RiskGroup.DEFER or (status is ContractStatus.CERTIFIED and not marginal):
         return sentence
-    standing = "Marginal target only, uncertified" if marginal else UNCERTIFIED.capitalize()
-    return f"{standing}: {sentence[0].lower()}{sentence[1:]}"
+    held = marginal or status is ContractStatus.MARGINAL
+    start = "Marginal target only, uncertified" if held else UNCERTIFIED.capitalize()
+    return f"{start}: {sentence[0].lower()}{sentence[1:]}"
+
+
+def stratum_reason(by: str, name: str) -> str:
+    """By which stratum's contract an axilla was decided, to stand after the reason.
+
+    Examples
+    --------
+    >>> stratum_reason("tumour_size", "up to 20 mm")
+    ' Decided by the contract of its own stratum (tumour size: up to 20 mm).'
+    """
+    return f" Decided by the contract of its own stratum ({by.replace('_', ' ')}: {name})."
 
 
 def deferral_reason(cause: DeferCause) -> str:
@@ -118,87 +196,25 @@ def decision_note(*, simulated: bool, proxy: bool) -> str:
     return ("Simulated. " if simulated else "") + ("Proxy endpoint, not node status. " if proxy else "")
 
 
-def contract_sentence(contract: Contract, *, known_nsln: str = "among dissected axillae") -> str:
-    """What the contract promises, or why it promises nothing, in one sentence.
+def verification_sentence(found: Verification, *, proxy: bool = False) -> str:
+    """How much of the NSLN status is known, and how far the unknown part may bend the rate; no part of the contract.
 
     Parameters
     ----------
-    contract : Contract
-        The contract.
-    known_nsln : str
-        Among whom the NSLN status is known.
+    found : Verification
+        Of the SLN-positive axillae.
+    proxy : bool
+        Whether another endpoint stands for the NSLN status, which then no dissection makes known.
     """
-    alpha, held, needed = contract.alpha, contract.positives, contract.required_positives
-    sln, nsln = str(Stage.SLN), str(Stage.NSLN)
-    confidence = f"{100 * (1 - contract.delta):g} %"
-    targets = (
-        f"at most {100 * alpha[sln]:g} % of SLN-positive axillae and at most {100 * alpha[nsln]:g} % of NSLN-positive "
-        f"axillae ({known_nsln}) are missed"
-    )
-    if contract.certified:
-        return (
-            f"Certified with {confidence} confidence: {targets}, for patients exchangeable with the calibration "
-            f"patients, of whose positives the thresholds miss {contract.misses[sln]} of {held[sln]} (SLN) and "
-            f"{contract.misses[nsln]} of {held[nsln]} (NSLN)."
-        )
-    if contract.marginal_held:
-        return (
-            f"Marginal, without a stated confidence: on average over calibration samples {targets}, for patients "
-            "exchangeable with the calibration patients; these very thresholds may miss more. Of the calibration "
-            f"positives they miss {contract.misses[sln]} of {held[sln]} (SLN) and {contract.misses[nsln]} of "
-            f"{held[nsln]} (NSLN)."
-        )
-    counts = f"the calibration patients hold {held[sln]} SLN-positive and {held[nsln]} NSLN-positive axillae"
-    shown = "on average over calibration samples" if contract.kind == MARGINAL else f"with {confidence} confidence"
-    if held[sln] >= needed[sln] and held[nsln] >= needed[nsln]:
-        return (
-            f"Uncertified: {counts}, enough in number, but no threshold that spares anybody could be shown {shown} to "
-            f"keep the target that {targets}."
-        )
-    return (
-        f"Uncertified: {counts}, but at least {needed[sln]} and {needed[nsln]} are needed to show {shown} that "
-        f"{targets}; the thresholds shown miss none of these few and promise nothing."
-    )
-
-
-def deferred_sentence(contract: Contract) -> str:
-    """What the deferral rule did among the calibration axillae, overall and among positives; empty without a rule."""
-    if contract.deferred is None:
-        return ""
-    many, held = contract.deferred, contract.positives
-    return (
-        f"Deferred of the calibration axillae: {many['all']} of {many['axillae']}; among them {many['sln']} "
-        f"SLN-positive and {many['nsln']} NSLN-positive axillae (of {held['sln']} and {held['nsln']}). A deferred "
-        "axilla is not missed and not spared surgery."
-    )
-
-
-def strata_sentences(contract: Contract, *, known_nsln: str = "among dissected axillae") -> list[str]:
-    """What is promised in each stratum, and whether the confidence is joint; empty without strata."""
-    if contract.strata is None:
-        return []
-    certified = sum(part.certified for part in contract.by_stratum.values())
-    what = f"{certified} of {len(contract.by_stratum)} strata by {contract.strata.by.replace('_', ' ')} are certified"
-    if contract.strata.joint:
-        scope = f"with {100 * (1 - contract.delta):g} % confidence for all of them jointly"
-    else:
-        scope = "each with the confidence it states by itself; that all hold at once is less certain"
-    heading = f"{what}, {scope}." if certified else f"{what}."
-    return [heading] + [
-        f"{name}: {contract_sentence(part, known_nsln=known_nsln)}" for name, part in contract.by_stratum.items()
-    ]
-
-
-def verification_sentence(found: Verification) -> str:
-    """How much of the NSLN status is known, and how far the unknown part may bend the rate; no part of the contract."""
+    who = "whose status is known" if proxy else "who was dissected"
     if found.sln_positive == 0 or found.verified_share is None:
-        return "There is no SLN-positive axilla, so nothing can be said about who was dissected."
+        return f"There is no SLN-positive axilla, so nothing can be said about {who}."
     share = (
         f"NSLN status is known for {found.verified} of {found.sln_positive} SLN-positive axillae "
         f"({percent(found.verified_share)})"
     )
     if found.verified == found.sln_positive:
-        return f"{share}: the NSLN false-negative rate needs no assumption about who was dissected."
+        return f"{share}: the NSLN false-negative rate needs no assumption about {who}."
     bounds = ""
     if found.best is not None and found.worst is not None:
         bounds = (
@@ -207,9 +223,10 @@ def verification_sentence(found: Verification) -> str:
         )
     if found.weighted is None or found.low is None or found.high is None:
         return f"{share}; none of them is NSLN-positive, so no rate can be estimated.{bounds}"
+    event = "being known" if proxy else "dissection"
     interval = f"95 % interval {_outward(found.low, math.floor)} to {_outward(found.high, math.ceil)} %"
     return (
-        f"{share}. If dissection depends on nothing but the variables used, {percent(found.weighted)} of all "
+        f"{share}. If {event} depends on nothing but the variables used, {percent(found.weighted)} of all "
         f"NSLN-positive axillae are missed ({interval}; as much information as {math.floor(found.effective_positives)} "
         f"equally weighted positives).{bounds} Neither is part of the contract."
     )

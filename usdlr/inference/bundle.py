@@ -18,6 +18,7 @@ from usdlr.core.where import Condition, checked_conditions
 from usdlr.decision.calibration import Calibrator
 from usdlr.decision.contract import Contract
 from usdlr.decision.uncertainty import LogitInterval
+from usdlr.decision.wording import contract_lines, known_nsln, standing
 from usdlr.imaging.crop import CropSettings
 from usdlr.inference.stage import StageModel
 from usdlr.inference.stage_files import CALIBRATOR, INTERVAL, load_calibrator, load_interval, load_stage, stage_files
@@ -28,6 +29,7 @@ from usdlr.radiomics.settings import RadiomicsSettings
 # 4: scores of one ridge model per pattern of modalities, told by block.
 SCHEMA = 4
 MANIFEST, CONTRACT, USED, FOLDS = "bundle.json", "contract.json", "used.json", "folds"
+SHIPPED = "bundle"
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,8 @@ class Bundle:
     on_uncertified : OnUncertified
         What to answer when the contract is not certifiable.
     card : dict
-        Name, endpoints, proxies, cohort and versions.
+        Name, endpoints, proxies, cohort, and what the contract of the member that ships says, for those who open the
+        file; decisions and printed words always come from the contract itself.
     """
 
     preparation: Preparation
@@ -222,7 +225,7 @@ def write_bundle(
     if folder.exists():
         shutil.rmtree(folder)
     for name, source in members.items():
-        target = folder if name == "bundle" else folder / FOLDS / name
+        target = folder if name == SHIPPED else folder / FOLDS / name
         for path in member_files(source):
             (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / path.relative_to(source))
@@ -231,7 +234,7 @@ def write_bundle(
         folder / MANIFEST,
         {
             "schema": SCHEMA,
-            "card": dict(card),
+            "card": dict(card) | {"contract": _contract_card(members[SHIPPED], card)},
             "preparation": preparation.as_dict(),
             "on_uncertified": str(on_uncertified),
             "versions": package_versions(),
@@ -240,6 +243,18 @@ def write_bundle(
         },
     )
     return folder / MANIFEST
+
+
+def _contract_card(member: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Standing and sentences of a member's contract."""
+    contract = Contract.from_dict(read_json(member / CONTRACT))
+    known = known_nsln(proxy=bool(card.get("proxies", {}).get(Stage.NSLN)))
+    return {
+        "kind": contract.kind,
+        "status": str(contract.status),
+        "standing": standing(contract.status),
+        "sentences": contract_lines(contract, known_nsln=known),
+    }
 
 
 def member_files(folder: Path) -> list[Path]:
@@ -346,7 +361,7 @@ def load_bundle(folder: Path, *, member: str | None = None) -> Bundle:
         on_uncertified, card = OnUncertified(manifest["on_uncertified"]), dict(manifest["card"])
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"found a damaged {MANIFEST} in {folder} ({error!r}); export the bundle again") from error
-    loaded = load_member(target, member or "bundle", preparation)
+    loaded = load_member(target, member or SHIPPED, preparation)
     require_certified(target, loaded.name, manifest["preparation"])
     return Bundle(preparation, loaded, on_uncertified, card)
 
