@@ -63,7 +63,7 @@ def test_indices_are_those_of_statsmodels_smooth() -> None:
 def test_nodes_and_joined_neighbours_change_nothing_that_is_seen(n: int) -> None:
     y, p = sample(n, 3, 1.5)
     curve = np.clip(sm.nonparametric.lowess(y, p, frac=0.75, it=0, xvals=p), 0, 1)
-    found = smooth_calibration(y, p, degree=1, replicates=2)
+    found = smooth_calibration(y, p, degree=1, replicates=100)
     assert found is not None
     np.testing.assert_allclose(np.interp(p, found.predicted, found.observed), curve, atol=5e-4)
     assert found.ici.value == pytest.approx(np.abs(curve - p).mean(), abs=1e-4)
@@ -117,8 +117,8 @@ def test_the_band_draws_patients_and_repeats() -> None:
     np.testing.assert_allclose(twice.observed, once.observed, atol=1e-9)
     np.testing.assert_allclose(twice.high - twice.low, once.high - once.low, atol=1e-9)
     assert (apart.high - apart.low).mean() == pytest.approx((once.high - once.low).mean() / np.sqrt(2), rel=0.12)
-    assert "over patients (200 resamples)" in once.method
-    assert "over axillae" in apart.method
+    assert "bootstrap of patients, 200 replicates" in once.method
+    assert "bootstrap of axillae, 200 replicates" in apart.method
     assert not np.array_equal(once.low, other.low)
     again = smooth_calibration(y, p, patients=names)
     assert again is not None

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from usdlr.decision.arrays import FloatArray, scores
-from usdlr.evaluation.draws import RESAMPLES, IntArray, drawn_means, patient_places
+from usdlr.decision.arrays import FloatArray, IntArray, scores
 from usdlr.evaluation.intervals import Estimate, Z, undefined, wilson
 from usdlr.evaluation.metrics import FEWEST, known_rows, no_classes, no_ranking
+from usdlr.evaluation.resampling import known_patients, patient_bootstrap
 
 _NEWTON_STEPS = 100
 _CONVERGED, _SMALLEST_STEP, _NO_INFORMATION = 1e-10, 1e-8, 1e-9
@@ -46,15 +46,13 @@ def brier(
     ----------
     Brier, Mon Weather Rev 78 (1950), doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
     """
-    truth, (values,) = known_rows(y, probability=scores(probability, "probability", probability=True))
+    truth, (values,), who = known_patients(
+        y, patients, probability=scores(probability, "probability", probability=True)
+    )
     if len(truth) < FEWEST:
         return undefined(len(truth), f"fewer than {FEWEST} axillae of known status")
     errors = (values - truth) ** 2
-    place, unit = patient_places(patients, y)
-    means = drawn_means(errors, place, seed)
-    low, high = np.quantile(means, [0.025, 0.975])
-    method = f"mean squared error, percentile bootstrap over {unit} ({RESAMPLES} resamples)"
-    return Estimate(float(errors.mean()), float(low), float(high), len(truth), method)
+    return patient_bootstrap(lambda w: w @ errors / w.sum(axis=1), who, "mean squared error", seed=seed)
 
 
 def calibration_slope(y: npt.ArrayLike, log_odds: npt.ArrayLike) -> Estimate:

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from usdlr.core.errors import InputError
-from usdlr.decision.arrays import FloatArray, scores
-from usdlr.evaluation.draws import IntArray, drawn_counts, patient_places
+from usdlr.decision.arrays import FloatArray, IntArray, scores
 from usdlr.evaluation.intervals import Estimate, undefined
 from usdlr.evaluation.metrics import known_rows, no_ranking
+from usdlr.evaluation.resampling import bootstrap_weights, check_replicates, known_patients
 
 SPAN, DEGREE, REPLICATES = 0.75, 2, 200
 FEWEST_SMOOTH = 10
@@ -97,25 +97,32 @@ def smooth_calibration(
     Austin and Steyerberg, Stat Med 38 (2019), doi:10.1002/sim.8281. Cleveland, J Am Stat Assoc 74 (1979),
     doi:10.1080/01621459.1979.10481038.
     """
-    truth, (values,) = known_rows(y, probability=scores(probability, "probability", probability=True))
-    if replicates < 2:
-        raise InputError(f"found replicates = {replicates}, expected at least 2")
+    truth, (values,), who = known_patients(
+        y, patients, probability=scores(probability, "probability", probability=True)
+    )
+    check_replicates(replicates)
     if no_curve(y, probability):
         return None
     at, point = _points(values)
     rows, positive = np.bincount(point).astype(np.float64), np.bincount(point, truth)
     nodes = _nodes(at)
     windows = _windows(at, rows, at[nodes], span, degree)
-    place, unit = patient_places(patients, y)
     # One draw counts negatives and positives of each point.
     k = len(at)
-    drawn = drawn_counts(place, point + k * truth.astype(np.int64), 2 * k, replicates, seed)
+    cell = point + k * truth.astype(np.int64)
+    drawn = np.stack(
+        [
+            np.bincount(cell, weight, minlength=2 * k)
+            for block in bootstrap_weights(who, replicates=replicates, seed=seed)
+            for weight in block
+        ]
+    )
     counts = np.vstack([rows, drawn[:, :k] + drawn[:, k:]])
     curves = np.clip(windows.fit(counts, np.vstack([positive, drawn[:, k:]])), 0.0, 1.0)
     low, high = np.nanquantile(curves[1:], _ENDS, axis=0)
     indices = np.array([_indices(at, at[nodes], *each) for each in zip(curves, counts, strict=True)])
     ends = np.nanquantile(indices[1:], _ENDS, axis=0)
-    how = f"loess of degree {degree}, span {span:g}; percentile bootstrap over {unit} ({replicates} resamples)"
+    how = f"loess of degree {degree}, span {span:g}; bootstrap of {who.unit}, {replicates} replicates"
 
     def estimate(place: int, what: str) -> Estimate:
         return Estimate(

@@ -18,16 +18,14 @@ import pandas as pd
 from usdlr.core.errors import InputError
 from usdlr.core.types import Stage
 from usdlr.decision.arrays import FloatArray
-from usdlr.evaluation import metrics
+from usdlr.evaluation import metrics, weighted
 from usdlr.evaluation.alignment import by_axilla, same_axillae
 from usdlr.evaluation.intervals import LEVEL, Estimate, undefined
+from usdlr.evaluation.resampling import MOST_LOST, bootstrap_weights, known_patients, once, replicate
 
 ORACLE, LIMIT = "oracle", "limit"
 CHANCE = 0.5
 NEAREST = 0.01  # a limit that is less than this above chance divides nothing
-RESAMPLES = 2000
-MOST_LOST = 0.05  # share of resamples without a ratio beyond which there is no interval
-_BLOCK = 200  # resamples at once
 BY_DEFINITION = "0.5 by definition: in this scenario nothing tells the axillae apart"
 
 
@@ -128,53 +126,31 @@ def share_of_limit(
     >>> share.value
     0.5
     """
-    truth, (ours, theirs) = metrics.known_rows(y, score=score, limit=limit)
+    truth, (ours, theirs), who = known_patients(y, patient, score=score, limit=limit)
     n = len(truth)
     why = metrics.no_ranking(truth, ours) or metrics.no_ranking(truth, theirs)
     if why:
         return undefined(n, why)
-    everybody = np.asarray(patient, dtype=object).astype(str)[~np.isnan(np.asarray(y, dtype=np.float64))]
-    names, whose = np.unique(everybody, return_inverse=True)
-    ones = np.ones((1, n))
-    reached, best = _Ranking(truth, ours), _Ranking(truth, theirs)
-    top = float(best.auc(ones)[0])
-    if top - CHANCE <= NEAREST:
+    reached, best = weighted.auc(truth, ours), weighted.auc(truth, theirs)
+
+    def statistic(weights: FloatArray) -> FloatArray:
+        lead = best(weights) - CHANCE
+        return np.where(lead > NEAREST, (reached(weights) - CHANCE) / lead, np.nan)
+
+    value = float(once(statistic, n)[0])
+    if np.isnan(value):
+        top = float(once(best, n)[0])
         return undefined(n, f"the limit is {top:.3f}, too near to {CHANCE} to be shared")
-    value = (float(reached.auc(ones)[0]) - CHANCE) / (top - CHANCE)
-    random = np.random.default_rng(seed)
-    ratios = []
-    for start in range(0, RESAMPLES, _BLOCK):
-        block = min(_BLOCK, RESAMPLES - start)
-        drawn = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=block)[:, whose]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            lead = best.auc(drawn) - CHANCE
-            ratios.append(np.where(lead > NEAREST, (reached.auc(drawn) - CHANCE) / lead, np.nan))
-    every = np.concatenate(ratios)
+    every = replicate(statistic, bootstrap_weights(who, seed=seed))[:, 0]
     kept = every[np.isfinite(every)]
-    method = f"(AUC - 0.5) / (limit - 0.5), both pooled over folds, paired percentile bootstrap over {len(names)} "
-    if len(kept) < (1 - MOST_LOST) * RESAMPLES:
-        why = f"no interval: in {RESAMPLES - len(kept)} of {RESAMPLES} resamples the limit is no better than chance"
-        return Estimate(value, None, None, n, f"{method}patients, {why}")
+    method = (
+        f"(AUC - 0.5) / (limit - 0.5), both pooled over folds, paired percentile bootstrap over {who.count} patients"
+    )
+    if len(kept) < (1 - MOST_LOST) * len(every):
+        lost = f"no interval: in {len(every) - len(kept)} of {len(every)} resamples the limit is no better than chance"
+        return Estimate(value, None, None, n, f"{method}, {lost}")
     low, high = np.quantile(kept, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high), n, f"{method}patients ({len(kept)} resamples)")
-
-
-class _Ranking:
-    """The AUC of one score under any weights of its rows; the sorting is done once."""
-
-    def __init__(self, truth: FloatArray, values: FloatArray) -> None:
-        self._order = np.argsort(values, kind="stable")
-        self._positive = truth[self._order] == 1
-        ordered = values[self._order]
-        self._starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-
-    def auc(self, weights: npt.NDArray[np.number]) -> FloatArray:
-        """One AUC per row of ``weights``, shape (resamples, n); not-a-number without both classes."""
-        ordered = weights[:, self._order].astype(np.float64)
-        positive = np.add.reduceat(np.where(self._positive, ordered, 0), self._starts, axis=1)
-        negative = np.add.reduceat(np.where(self._positive, 0, ordered), self._starts, axis=1)
-        below = np.cumsum(negative, axis=1) - negative / 2  # ties count one half
-        return np.asarray((positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1)))
+    return Estimate(value, float(low), float(high), n, f"{method} ({len(kept)} resamples)")
 
 
 def _aligned(name: str, ceiling: CeilingScores, stage: Stage, rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from usdlr.decision.arrays import scores
+from usdlr.decision.arrays import FloatArray, scores
 from usdlr.evaluation.calibration import groups_of
-from usdlr.evaluation.draws import RESAMPLES, drawn_means, patient_places
 from usdlr.evaluation.intervals import Estimate, undefined
 from usdlr.evaluation.metrics import FEWEST, known_rows, no_classes
-
-_ENDS = (0.025, 0.975)
+from usdlr.evaluation.resampling import known_patients, patient_bootstrap
 
 
 @dataclass(frozen=True)
@@ -74,14 +72,11 @@ def log_loss(
     >>> round(log_loss([0, 1, 1], [0.0, 0.0, 0.0]).value, 4)
     0.6931
     """
-    truth, (values,) = known_rows(y, log_odds=log_odds)
+    truth, (values,), who = known_patients(y, patients, log_odds=log_odds)
     if len(truth) < FEWEST:
         return undefined(len(truth), f"fewer than {FEWEST} axillae of known status")
     each = np.logaddexp(0.0, values) - truth * values
-    place, unit = patient_places(patients, y)
-    low, high = np.quantile(drawn_means(each, place, seed), _ENDS)
-    method = f"mean log loss in nat, percentile bootstrap over {unit} ({RESAMPLES} resamples)"
-    return Estimate(float(each.mean()), float(low), float(high), len(truth), method)
+    return patient_bootstrap(lambda w: w @ each / w.sum(axis=1), who, "mean log loss in nat", seed=seed)
 
 
 def scaled_brier(
@@ -110,19 +105,21 @@ def scaled_brier(
     >>> scaled_brier([0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5]).value
     0.0
     """
-    truth, (values,) = known_rows(y, probability=scores(probability, "probability", probability=True))
+    truth, (values,), who = known_patients(
+        y, patients, probability=scores(probability, "probability", probability=True)
+    )
     why = no_classes(truth)
     if why:
         return undefined(len(truth), why)
     errors = (values - truth) ** 2
-    place, unit = patient_places(patients, y)
-    means = drawn_means(np.column_stack([errors, truth]), place, seed)
-    variance = means[:, 1] * (1 - means[:, 1])
-    kept = means[variance > 0, 0] / variance[variance > 0]
-    low, high = 1 - np.quantile(kept, _ENDS[::-1])
-    value = 1 - float(errors.mean()) / float(truth.mean() * (1 - truth.mean()))
-    method = f"scaled Brier score, percentile bootstrap over {unit} ({len(kept)} resamples with both classes)"
-    return Estimate(value, float(low), float(high), len(truth), method)
+
+    def statistic(weights: FloatArray) -> FloatArray:
+        rows = weights.sum(axis=1)
+        share = weights @ truth / rows
+        # Where a class was not drawn there is no variance to be explained: not-a-number.
+        return np.asarray(1 - weights @ errors / rows / np.where(share * (1 - share) > 0, share * (1 - share), np.nan))
+
+    return patient_bootstrap(statistic, who, "scaled Brier score", seed=seed)
 
 
 def brier_parts(y: npt.ArrayLike, probability: npt.ArrayLike, *, bins: int | None = None) -> BrierParts | None:

@@ -49,10 +49,13 @@ class Patients:
         Number of each row's patient, 0 to ``count - 1``, in the order of their names.
     count : int
         Patients.
+    unit : str
+        What is drawn: ``patients``, or ``axillae`` where nobody says whose they are and each stands for itself.
     """
 
     of_row: npt.NDArray[np.int64]
     count: int
+    unit: str = "patients"
 
     def total(self, values: npt.NDArray[np.number]) -> FloatArray:
         """Sum over each patient's rows, shape (count,)."""
@@ -89,7 +92,7 @@ def patients(patient: npt.ArrayLike) -> Patients:
 
 
 def known_patients(
-    y: npt.ArrayLike, patient: npt.ArrayLike, **columns: npt.ArrayLike
+    y: npt.ArrayLike, patient: npt.ArrayLike | None, **columns: npt.ArrayLike
 ) -> tuple[FloatArray, list[FloatArray], Patients]:
     """Rows of known status: their labels, each column's values, and their patients.
 
@@ -97,8 +100,8 @@ def known_patients(
     ----------
     y : (n,) array_like
         1 positive, 0 negative, NaN unknown.
-    patient : (n,) array_like
-        Whose axilla it is.
+    patient : (n,) array_like or None
+        Whose axilla it is; None: every axilla for itself.
     **columns : (n,) array_like
         Values without gaps.
 
@@ -110,6 +113,10 @@ def known_patients(
     truth = labels(y, "y")
     arrays = {name: scores(values, name) for name, values in columns.items()}
     same_length(len(truth), **arrays)
+    if patient is None:
+        kept = ~np.isnan(truth)
+        alone = Patients(np.arange(int(kept.sum())), int(kept.sum()), "axillae")
+        return truth[kept], [array[kept] for array in arrays.values()], alone
     who = patients(patient)
     if len(who.of_row) != len(truth):
         raise InputError(f"found {len(who.of_row)} patients for {len(truth)} rows, expected one each; align them")
@@ -215,14 +222,16 @@ def patient_bootstraps(
         return [undefined(0, f"{name}: no axillae of known status") for name in names]
     values = once(statistic, n)
     if who.count < FEWEST_PATIENTS or not np.isfinite(values).any():
-        why = f"no interval: {who.count} of at least {FEWEST_PATIENTS} patients"
+        why = f"no interval: {who.count} of at least {FEWEST_PATIENTS} {who.unit}"
         return [_without(value, n, name, why) for value, name in zip(values, names, strict=True)]
     draws = replicate(statistic, bootstrap_weights(who, replicates=replicates, seed=seed))
     left_out = replicate(statistic, jackknife_weights(who)) if interval == "bca" else None
     found = []
     for index, (value, name) in enumerate(zip(values, names, strict=True)):
         without = None if left_out is None else left_out[:, index]
-        found.append(interval_of(float(value), draws[:, index], name, n=n, patients=who.count, left_out=without))
+        found.append(
+            interval_of(float(value), draws[:, index], name, n=n, patients=who.count, unit=who.unit, left_out=without)
+        )
     return found
 
 
@@ -255,6 +264,7 @@ def interval_of(
     *,
     n: int,
     patients: int,
+    unit: str = "patients",
     left_out: FloatArray | None = None,
     constant: bool = False,
 ) -> Estimate:
@@ -270,6 +280,8 @@ def interval_of(
         What it is.
     n, patients : int
         Axillae and patients.
+    unit : str
+        Of :class:`Patients`.
     left_out : (groups,) float64 array or None
         Jackknife values, for a BCa interval; None for the percentile interval.
     constant : bool
@@ -278,7 +290,7 @@ def interval_of(
     if not np.isfinite(value):
         return undefined(n, f"{name} of these axillae")
     kept = draws[np.isfinite(draws)]
-    method = f"{name}, patient bootstrap, {len(draws)} replicates"
+    method = f"{name}, {'patient bootstrap' if unit == 'patients' else 'bootstrap'}, {len(draws)} replicates"
     lost = len(draws) - len(kept)
     if lost > MOST_LOST * len(draws):
         why = "no interval: undefined, for want of positives or negatives"
@@ -293,7 +305,7 @@ def interval_of(
         kind = "percentile interval (BCa does not exist)" if corrected is None else "BCa interval"
         tails = tails if corrected is None else corrected
     low, high = np.quantile(kept, tails)
-    return Estimate(value, float(low), float(high), n, f"{method}, {kind}, {patients} patients")
+    return Estimate(value, float(low), float(high), n, f"{method}, {kind}, {patients} {unit}")
 
 
 def check_replicates(replicates: int) -> None:
