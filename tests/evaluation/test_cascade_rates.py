@@ -7,7 +7,7 @@ import pytest
 from usdlr.core.errors import InputError
 from usdlr.core.types import RiskGroup
 from usdlr.evaluation.alignment import endpoint_counts
-from usdlr.evaluation.cascade import cascade_rates
+from usdlr.evaluation.cascade import EVERYBODY, GROUPINGS, HR_SLN, LR_EITHER, cascade_rates, predictive_values
 
 NAN = float("nan")
 # group, sln, nsln; counted by hand below
@@ -94,3 +94,61 @@ def test_tables_that_do_not_match_are_refused() -> None:
         cascade_rates(decisions, labels.drop(columns="nsln"))
     with pytest.raises(InputError, match="label sln"):
         cascade_rates(decisions, labels.assign(sln=np.arange(len(labels))))
+
+
+def reached() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The axillae above, two to a patient, with the stage that answered: deferred ones at either stage."""
+    decisions, labels = tables()
+    stage = ["sln" if row[0] == "LR-SLN" or place == 10 else "nsln" for place, row in enumerate(ROWS)]
+    return decisions.assign(stage_reached=stage), labels
+
+
+def test_predictive_values_counted_by_hand() -> None:
+    found = predictive_values(*reached())["groups"]
+    low = found["LR-SLN"]
+    assert (low["n"], counts(low["sln"]["negative"]), counts(low["sln"]["positive"])) == (4, (1, 3), (2, 3))
+    # The SLN-negative one is NSLN negative whether or not its NSLN status was written down.
+    assert (counts(low["nsln"]["negative"]), low["nsln"]["unknown"]) == ((1, 2), 2)
+    assert (counts(low["nsln"]["negative_least"]), counts(low["nsln"]["negative_most"])) == ((1, 3), (2, 3))
+    assert counts(low["nsln"]["negative_sln_positive"]) == (0, 1)
+    spared = found[LR_EITHER]
+    assert (spared["n"], counts(spared["nsln"]["negative"]), counts(spared["nsln"]["positive"])) == (7, (3, 5), (2, 5))
+    assert (counts(spared["nsln"]["negative_least"]), counts(spared["nsln"]["negative_most"])) == ((3, 6), (4, 6))
+    assert counts(spared["nsln"]["negative_sln_positive"]) == (1, 3)
+    assert counts(found[HR_SLN]["sln"]["positive"]) == (5, 6)
+    assert counts(found["HR-SLN/HR-NSLN"]["nsln"]["positive"]) == (2, 2)
+    assert counts(found[EVERYBODY]["sln"]["positive"]) == (8, 11)
+
+
+def test_groups_add_up_to_all_axillae() -> None:
+    found = predictive_values(*reached())
+    assert list(found["groups"]) == list(GROUPINGS)
+    for stage, kind in (("sln", "negative"), ("sln", "positive"), ("nsln", "negative"), ("nsln", "negative_most")):
+        parts = [counts(found["groups"][str(group)][stage][kind]) for group in RiskGroup]
+        assert tuple(map(sum, zip(*parts, strict=True))) == counts(found["groups"][EVERYBODY][stage][kind])
+    assert found["stage_reached"] == {
+        "LR-SLN": {"sln": 4, "nsln": 0},
+        "HR-SLN/LR-NSLN": {"sln": 0, "nsln": 3},
+        "HR-SLN/HR-NSLN": {"sln": 0, "nsln": 3},
+        "DEFER": {"sln": 1, "nsln": 2},
+    }
+
+
+def test_a_group_of_nobody_and_of_nobody_known_predicts_nothing() -> None:
+    decisions, labels = reached()
+    found = predictive_values(decisions.assign(risk_group="DEFER"), labels.assign(sln=NAN))
+    for name in GROUPINGS:
+        entry = found["groups"][name]
+        assert (entry["sln"]["negative"]["value"], entry["nsln"]["negative_most"]["value"]) == (None, None)
+    assert found["groups"]["DEFER"]["sln"]["unknown"] == len(ROWS)
+    assert found["groups"]["LR-SLN"]["n"] == 0
+
+
+def test_predictive_values_without_a_stage_or_a_group_are_refused() -> None:
+    with pytest.raises(InputError, match="no column 'stage_reached'"):
+        predictive_values(*tables())
+    decisions, labels = reached()
+    for word in ("low", None):
+        wrong = decisions["risk_group"].where(decisions["risk_group"] != "DEFER", word)
+        with pytest.raises(InputError, match=r"3 of 13 decisions are in none"):
+            predictive_values(decisions.assign(risk_group=wrong), labels)

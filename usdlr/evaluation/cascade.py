@@ -1,17 +1,31 @@
-"""What the cascade's decisions lost and deferred."""
+"""What the cascade's decisions lost and deferred, and what each of its groups predicts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from usdlr.core.types import RiskGroup
-from usdlr.evaluation.alignment import by_axilla, label_table, same_axillae
+from usdlr.core.errors import InputError
+from usdlr.core.types import RiskGroup, Stage
+from usdlr.evaluation.alignment import AXILLA, by_axilla, label_table, same_axillae
+from usdlr.evaluation.clustered_rate import BoolArray, clustered_rate
 from usdlr.evaluation.intervals import rate
+from usdlr.evaluation.resampling import patients
 
 MISSED_SLN = frozenset({RiskGroup.LR_SLN.value})
 MISSED_NSLN = frozenset({RiskGroup.LR_SLN.value, RiskGroup.HR_SLN_LR_NSLN.value})
+LR_EITHER, HR_SLN, EVERYBODY = "LR-SLN or HR-SLN/LR-NSLN", "HR-SLN", "all"
+GROUPINGS: Mapping[str, frozenset[str]] = {
+    **{str(group): frozenset({group.value}) for group in RiskGroup},
+    LR_EITHER: MISSED_NSLN,
+    HR_SLN: frozenset({RiskGroup.HR_SLN_LR_NSLN.value, RiskGroup.HR_SLN_HR_NSLN.value}),
+    EVERYBODY: frozenset(group.value for group in RiskGroup),
+}
+"""The four groups, those spared dissection, those with a biopsy by the model's word, and all axillae to compare."""
 
 
 def cascade_rates(decisions: pd.DataFrame, labels: pd.DataFrame) -> dict[str, Any]:
@@ -66,4 +80,97 @@ def cascade_rates(decisions: pd.DataFrame, labels: pd.DataFrame) -> dict[str, An
         "defer_rate_nsln_positive": share(deferred, nsln_positive),
         "verified_share": share(~nsln_unknown, sln_positive),
         "groups": groups,
+    }
+
+
+def risk_groups(decided: pd.DataFrame) -> npt.NDArray[np.str_]:
+    """The risk group of every row, (n,).
+
+    Raises
+    ------
+    InputError
+        If there is another word, or none, in place of one.
+    """
+    group = decided["risk_group"].to_numpy(dtype=object).astype(str)
+    other = ~np.isin(group, list(RiskGroup))
+    if other.any():
+        raise InputError(
+            f"found the risk group {group[other][0]!r} ({int(other.sum())} of {len(group)} decisions are in none), "
+            f"expected one of {', '.join(RiskGroup)}; decide again"
+        )
+    return np.asarray(group, dtype=np.str_)
+
+
+def predictive_values(decisions: pd.DataFrame, labels: pd.DataFrame) -> dict[str, Any]:
+    """What a risk group says about its axillae: how many are free of tumour at each stage, and how many are not.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+        The ``decisions`` table.
+    labels : DataFrame
+        ``patient_id side sln nsln`` of the same axillae: 1 positive, 0 negative, NaN unknown. ``nsln`` is read where
+        ``sln`` is 1 only; an SLN-negative axilla is NSLN negative.
+
+    Returns
+    -------
+    dict
+        ``groups``: for each of :data:`GROUPINGS` the number ``n`` of its axillae, and by stage
+
+        - ``negative`` and ``positive``: rates among its axillae with known status, and how many are ``unknown``;
+        - ``negative_least`` and ``negative_most``, NSLN stage: the negative share of its axillae with known SLN status
+          if all, and if none, of those with unknown NSLN status were positive. These are SLN positive, so that leaving
+          them out flatters ``negative``;
+        - ``negative_sln_positive``, NSLN stage: the rate among its SLN-positive axillae with known status.
+
+        ``stage_reached``: by risk group, how many axillae were answered by which stage.
+
+    Raises
+    ------
+    InputError
+        If the two tables do not hold the same axillae once each, a label is none of the three values, or a decision is
+        in no risk group.
+
+    Examples
+    --------
+    >>> key = {"patient_id": ["a", "b"], "side": ["left"] * 2}
+    >>> decided = pd.DataFrame({**key, "risk_group": "LR-SLN", "stage_reached": "sln"})
+    >>> found = predictive_values(decided, pd.DataFrame({**key, "sln": [0, 1], "nsln": [0, None]}))["groups"]["LR-SLN"]
+    >>> found["sln"]["negative"]["value"], found["nsln"]["negative"]["value"], found["nsln"]["negative_least"]["value"]
+    (0.5, 1.0, 0.5)
+    """
+    decided, truth = by_axilla(decisions, ("risk_group", "stage_reached"), "decisions"), label_table(labels)
+    same_axillae(decided, truth, "decisions", "labels")
+    who = patients(truth.index.get_level_values(AXILLA[0]).to_numpy())
+    group, reached = risk_groups(decided), decided["stage_reached"].to_numpy(dtype=object).astype(str)
+    sln = truth["sln"].to_numpy()
+    nsln = np.select([sln == 0, sln == 1], [0.0, truth["nsln"].to_numpy()], np.nan)
+    sln_known, unknown = ~np.isnan(sln), (sln == 1) & np.isnan(nsln)
+
+    def share(of: BoolArray, among: BoolArray) -> dict[str, Any]:
+        return clustered_rate(of, among, who).as_dict()
+
+    groups: dict[str, Any] = {}
+    for name, members in GROUPINGS.items():
+        inside = np.isin(group, list(members))
+        stages = {
+            str(stage): {
+                "negative": share(y == 0, inside & ~np.isnan(y)),
+                "positive": share(y == 1, inside & ~np.isnan(y)),
+                "unknown": int((inside & np.isnan(y)).sum()),
+            }
+            for stage, y in ((Stage.SLN, sln), (Stage.NSLN, nsln))
+        }
+        stages[str(Stage.NSLN)] |= {
+            "negative_least": share(nsln == 0, inside & sln_known),
+            "negative_most": share((nsln == 0) | unknown, inside & sln_known),
+            "negative_sln_positive": share(nsln == 0, inside & (sln == 1) & ~unknown),
+        }
+        groups[name] = {"n": int(inside.sum()), **stages}
+    return {
+        "groups": groups,
+        "stage_reached": {
+            str(one): {str(stage): int(((group == one) & (reached == stage)).sum()) for stage in Stage}
+            for one in RiskGroup
+        },
     }
