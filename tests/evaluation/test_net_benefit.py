@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import dcurves
 import numpy as np
 import pandas as pd
@@ -7,6 +9,7 @@ import pytest
 
 from tests.evaluation.cohorts import doubled, random_cohort
 from usdlr.core.errors import ConfigError
+from usdlr.core.types import Stage
 from usdlr.evaluation import net_benefit
 
 LIMITS = [round(0.05 * step, 2) for step in range(1, 20)]
@@ -94,3 +97,79 @@ def test_degenerate_input() -> None:
             net_benefit.decision_curve([1, 0, 1], [0.1, 0.2, 0.3], list("abc"), thresholds=limits)
     with pytest.raises(ConfigError, match="prevalence of 1"):
         net_benefit.decision_curve([1, 0, 1], [0.1, 0.2, 0.3], list("abc"), prevalence=1.0)
+
+
+def study_tables(n: int, seed: int = 11) -> tuple[dict[Stage, pd.DataFrame], pd.DataFrame]:
+    """Two stages: every other patient with both sides, a fifth of the SLN-positive axillae never dissected."""
+    made = random_cohort(n, seed, bilateral=0.5)
+    random = np.random.default_rng(seed)
+    side = np.where(pd.Series(made.patient).duplicated(), "right", "left")
+    key = pd.DataFrame({"patient_id": made.patient, "side": side})
+    burden = made.other + random.normal(0, 0.2, len(key))
+    nsln = np.where(made.y == 1, (burden > 0.5).astype(float), 0.0)
+    nsln[(made.y == 1) & (random.random(len(key)) < 0.2)] = np.nan
+    predicted = {Stage.SLN: key.assign(probability=made.score), Stage.NSLN: key.assign(probability=made.other)}
+    return predicted, key.assign(sln=made.y, nsln=nsln)
+
+
+def test_a_studys_curves_are_those_of_its_judged_axillae() -> None:
+    predicted, labels = study_tables(250)
+    found = json.loads(
+        json.dumps(net_benefit.study_decision_curves(predicted, labels, replicates=100), allow_nan=False)
+    )
+    for stage, judged in (("sln", labels["sln"].notna()), ("nsln", (labels["sln"] == 1) & labels["nsln"].notna())):
+        table = pd.DataFrame(
+            {"y": labels.loc[judged, stage].astype(int), "risk": predicted[Stage(stage)].loc[judged, "probability"]}
+        )
+        curve = found[stage]
+        assert (curve["n"], curve["positives"]) == (len(table), table["y"].sum())
+        assert curve["prevalence"] == pytest.approx(table["y"].mean())
+        assert curve["thresholds"] == pytest.approx(np.arange(1, 51) / 100)
+        theirs = dcurves.dca(table, "y", ["risk"], thresholds=curve["thresholds"])
+        for mine, name in (("model", "risk"), ("treat all", "all")):
+            expected = theirs[theirs["model"] == name].sort_values("threshold")["net_benefit"].to_numpy()
+            assert curve["quantities"][mine]["value"] == pytest.approx(expected, abs=1e-12)
+        below = [int(((table["risk"] < at) & (table["y"] == 1)).sum()) for at in curve["thresholds"]]
+        assert curve["missed"] == below
+        assert f"{labels.loc[judged, 'patient_id'].nunique()} patients" in curve["method"]
+        assert curve["range"] == net_benefit.WHY_ACTED_ON
+    assert set(found["sln"]["quantities"]) == set(net_benefit.KEPT)
+
+
+def test_curves_of_a_study_that_hardly_is_one() -> None:
+    predicted, labels = study_tables(3)
+    json.dumps(net_benefit.study_decision_curves(predicted, labels, replicates=100), allow_nan=False)
+    for change in ({"sln": np.nan, "nsln": np.nan}, {"sln": 0.0, "nsln": 0.0}, {"sln": 1.0, "nsln": np.nan}):
+        found = net_benefit.study_decision_curves(predicted, labels.assign(**change), thresholds=[0.1], replicates=100)
+        for curve in found.values():
+            assert curve["method"].startswith("undefined")
+            assert (curve["quantities"], curve["thresholds"], curve["missed"], curve["prevalence"]) == (
+                {},
+                [],
+                [],
+                None,
+            )
+            assert curve["range"] == ""
+
+
+def test_intervals_of_a_gain_without_a_miss_promise_too_much() -> None:
+    """Why so few misses are marked: hardly an interval at so low a threshold reaches down to the true gain."""
+    random = np.random.default_rng(5)
+
+    def drawn(n: int) -> tuple[np.ndarray, np.ndarray]:
+        risk = random.normal(-0.8, 1.6, n)
+        y = (random.random(n) < 1 / (1 + np.exp(-risk))).astype(float)
+        return y, 1 / (1 + np.exp(-risk - random.normal(0, 0.5, n)))
+
+    y, risk = drawn(1_000_000)
+    limit, high = 0.03, risk >= 0.03
+    odds = limit / (1 - limit)
+    truth = (high & (y == 1)).mean() - odds * (high & (y == 0)).mean() - (y.mean() - odds * (1 - y.mean()))
+    above, marked = 0, 0
+    for _ in range(60):
+        y, risk = drawn(250)
+        found = net_benefit.decision_curve(y, risk, np.arange(250).astype(str), thresholds=[limit], replicates=100)
+        above += bool(found.of(net_benefit.OVER_ALL)["low"].iloc[0] > truth)
+        marked += found.missed[0] < net_benefit.FEWEST_MISSED
+    assert above > 15
+    assert marked == 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,14 @@ from scipy.special import expit, logit
 from scipy.stats import chi2, chi2_contingency, fisher_exact
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.meta_analysis import combine_effects
+from statsmodels.stats.multitest import multipletests
 
 from usdlr.core.errors import ConfigError, DataError, InputError
+from usdlr.core.types import Stage
 from usdlr.evaluation.delong import placements
 from usdlr.evaluation.heterogeneity import auc_heterogeneity, calibration_interaction, miss_heterogeneity
-from usdlr.evaluation.subgroups import UNKNOWN, Variable, levels, subgroups
+from usdlr.evaluation.levels import UNKNOWN, Variable, levels
+from usdlr.evaluation.subgroups import study_subgroups, subgroups
 
 VARIABLES = (
     Variable("centre_id", "Centre"),
@@ -153,6 +157,33 @@ def test_small_levels_are_marked_and_left_out_of_the_tests() -> None:
         assert test.levels == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("spared", "why"),
+    [
+        ("a", "only 1 level holds at least 10 positives and 10 negatives"),
+        ("", "no level holds at least 10 positives and 10 negatives"),
+    ],
+)
+def test_no_test_says_how_many_levels_are_large_enough(spared: str, why: str) -> None:
+    rows = cohort()
+    for name in {"a", "b", "c"} - {spared}:
+        rows = rows.drop(index=rows.index[(rows["centre_id"] == name) & (rows["y"] == 1)][9:])
+    found = subgroups(rows, variables=VARIABLES)
+    assert set(found.tests["centre_id"]) == {"auc", "calibration", "fnr"}
+    for test in found.tests["centre_id"].values():
+        assert (test.method, test.p_value, test.gap) == (f"undefined: {why}", None, None)
+
+
+def test_both_sides_of_a_patient_say_no_more_than_one() -> None:
+    one = cohort(300)
+    two = pd.concat([one, one.assign(side="right")])
+    found = [subgroups(rows, variables=VARIABLES[:1]).table for rows in (one, two)]
+    for name in ("fnr", "sensitivity", "specificity", "prevalence"):
+        for end in ("", "_low", "_high"):
+            assert found[1][name + end].tolist() == pytest.approx(found[0][name + end].tolist())
+    assert (found[1]["n"] == 2 * found[0]["n"]).all()
+
+
 def test_unknown_values_and_outcomes() -> None:
     rows = cohort()
     rows.loc[:99, "tumour_size_mm"] = np.nan
@@ -166,6 +197,7 @@ def test_unknown_values_and_outcomes() -> None:
 
 
 def test_levels_are_in_their_natural_order() -> None:
+    assert levels(pd.Series([50.0, 50.1, 20.0]), VARIABLES[1])[0].tolist() == [">20 to 50 mm", ">50 mm", "<=20 mm"]
     categories, order = levels(pd.Series(["4b", "5", "3", "4a", "10", "x"]), Variable("birads", "BI-RADS"))
     assert order == ["3", "4a", "4b", "5", "10", "x"]
     assert categories.tolist()[0] == "4b"
@@ -190,6 +222,8 @@ def test_plain_data_holds_every_estimate() -> None:
     assert centre["a"]["fnr"]["events"] == centre["a"]["missed"]
     assert centre["a"]["fnr"]["n"] == centre["a"]["positives"]
     assert centre["a"]["specificity"]["n"] == centre["a"]["n"] - centre["a"]["positives"]
+    for name in ("fnr", "sensitivity", "specificity", "prevalence"):
+        assert centre["a"][name]["events"] / centre["a"][name]["n"] == pytest.approx(centre["a"][name]["value"])
     assert plain["variables"]["centre_id"]["tests"]["auc"]["levels"] == ["a", "b"]
     assert "exploratory" in plain["caveat"]
 
@@ -222,3 +256,76 @@ def test_tests_that_do_not_exist() -> None:
     empty = subgroups(cohort(30).assign(y=np.nan), variables=VARIABLES)
     assert empty.table["n"].tolist() == [0]
     assert empty.as_dict()["variables"]["all"]["levels"][0]["auc"]["value"] is None
+
+
+def study(n: int = 900, *, spoilt: str = "") -> dict[str, Any]:
+    """Both stages of a cohort; the model may fail at one centre at the SLN stage, never at the other stage."""
+    rows, random = cohort(n, 3, spoilt=spoilt), np.random.default_rng(7)
+    key = rows[["patient_id", "side"]]
+    burden = random.normal(0, 1.5, n)
+    nsln = np.where(rows["y"] == 1, (random.random(n) < expit(burden)).astype(float), 0.0)
+    groups = np.where(rows["called"] == 0, "LR-SLN", np.where(burden < -1.5, "HR-SLN/LR-NSLN", "HR-SLN/HR-NSLN"))
+    return {
+        "predicted": {
+            Stage.SLN: key.assign(probability=rows["probability"]),
+            Stage.NSLN: key.assign(probability=expit(burden)),
+        },
+        "decisions": key.assign(risk_group=groups),
+        "labels": key.assign(sln=rows["y"], nsln=nsln),
+        "axillae": rows[["patient_id", "side", "centre_id", "tumour_size_mm", "elastography"]],
+    }
+
+
+def test_both_stages_are_corrected_together() -> None:
+    found = json.loads(json.dumps(study_subgroups(**study(spoilt="c")), allow_nan=False))
+    tests = [
+        test
+        for stage in ("sln", "nsln")
+        for variable in found[stage]["variables"].values()
+        for test in variable["tests"].values()
+        if test["p_value"] is not None
+    ]
+    expected = multipletests([test["p_value"] for test in tests], method="holm")[1]
+    assert [test["p_holm"] for test in tests] == pytest.approx(expected.tolist())
+    assert found["sln"]["comparisons"] == found["nsln"]["comparisons"] == len(tests) == 18
+    worst = {stage: found[stage]["variables"]["centre_id"]["tests"]["auc"]["p_holm"] for stage in ("sln", "nsln")}
+    assert worst["sln"] < 0.001
+    assert worst["nsln"] > 0.05
+    assert found["sln"]["absent"] == ["device", "age_years", "birads", "density"]
+    assert (
+        found["nsln"]["variables"]["all"]["levels"][0]["n"]
+        == found["sln"]["variables"]["all"]["levels"][0]["positives"]
+    )
+
+
+def test_what_does_not_divide_the_axillae() -> None:
+    parts = study(240)
+    axillae = parts["axillae"].assign(
+        centre_id="one", device=None, birads=pd.array([None] * 240, dtype="string"), age_years=np.nan
+    )
+    found = study_subgroups(**parts | {"axillae": axillae})["sln"]["variables"]
+    assert [level["level"] for level in found["centre_id"]["levels"]] == ["one"]
+    for name in ("device", "birads", "age_years"):
+        assert [level["level"] for level in found[name]["levels"]] == [UNKNOWN]
+        assert all(test["p_value"] is None for test in found[name]["tests"].values())
+    none = study_subgroups(**parts | {"axillae": pd.DataFrame()})["nsln"]
+    assert list(none["variables"]) == ["all"]
+    assert len(none["absent"]) == 7
+    assert none["comparisons"] == 0
+
+
+def test_twelve_centres_and_three_axillae() -> None:
+    parts = study(900)
+    named = parts["axillae"].assign(centre_id=[f"Centre {1 + place % 12}" for place in range(900)])
+    levels = study_subgroups(**parts | {"axillae": named})["sln"]["variables"]["centre_id"]["levels"]
+    assert [level["level"] for level in levels] == [f"Centre {number}" for number in range(1, 13)]
+    assert sum(level["n"] for level in levels) == 900
+    three = study_subgroups(**study(3))
+    json.dumps(three, allow_nan=False)
+    assert all(level["small"] for level in three["sln"]["variables"]["centre_id"]["levels"])
+
+
+def test_a_written_not_known_is_not_known() -> None:
+    named, order = levels(pd.Series(["not known", None, "b"]), Variable("x", "X"))
+    assert named.tolist() == [UNKNOWN, UNKNOWN, "b"]
+    assert order == ["b", UNKNOWN]

@@ -11,14 +11,16 @@ Mak 8 (2008) 53, doi:10.1186/1472-6947-8-53 (intervals, interventions avoided).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from usdlr.core.errors import ConfigError
+from usdlr.core.types import Stage
 from usdlr.decision.arrays import FloatArray, scores
 from usdlr.evaluation.intervals import LEVEL
 from usdlr.evaluation.metrics import no_classes
@@ -31,11 +33,25 @@ from usdlr.evaluation.resampling import (
     once,
     replicate,
 )
+from usdlr.evaluation.stage_rows import stage_rows
 
 THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
 MODEL, ALL, NONE = "model", "treat all", "treat none"
 OVER_ALL, OVER_NONE, OVER_BEST = "model minus treat all", "model minus treat none", "model minus the better of both"
 AVOIDED = "interventions avoided per 1,000"
+# Everything else follows: treating none is worth 0, and the gain over it is the model's own net benefit.
+KEPT = (MODEL, ALL, OVER_ALL, OVER_BEST, AVOIDED)
+ACTED_ON = tuple(round(0.01 * step, 2) for step in range(1, 51))
+WHY_ACTED_ON = (
+    "The range of thresholds, 1 to 50 %, was fixed before any curve was drawn: below 1 % one would operate on 99 "
+    "negative axillae or more to find one positive axilla, and above 50 % one would leave axillae that are more likely "
+    "positive than not."
+)
+FEWEST_MISSED = 5
+TOO_NARROW = (
+    f"Where fewer than {FEWEST_MISSED} positive axillae lie below a threshold, the intervals of the gain and of the "
+    "interventions avoided are too narrow to be used: the bootstrap draws no miss that was not seen."
+)
 COLUMNS = ["quantity", "threshold", "value", "low", "high"]
 READING = (
     "Each interval is for one threshold, not for the curve. The range of thresholds must be fixed from what doctors "
@@ -60,6 +76,8 @@ class DecisionCurve:
         Of the population that the curve speaks of; None where undefined.
     method : str
         How it was made, or why there is none.
+    missed : tuple of int
+        Positive axillae below each threshold. With fewer than :data:`FEWEST_MISSED` the intervals are too narrow.
     """
 
     table: pd.DataFrame
@@ -67,10 +85,35 @@ class DecisionCurve:
     positives: int
     prevalence: float | None
     method: str
+    missed: tuple[int, ...] = ()
 
     def of(self, quantity: str) -> pd.DataFrame:
         """The rows of one quantity, by threshold."""
         return self.table[self.table["quantity"] == quantity].set_index("threshold")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for ``metrics.json``.
+
+        Returns
+        -------
+        dict
+            ``n positives prevalence method``, ``thresholds``, ``missed`` (positive axillae below each) and
+            ``quantities``: by name (of :data:`KEPT`) the lists ``value low high``, one number per threshold; all three
+            are empty where the curve is undefined.
+        """
+        parts = {name: self.of(name) for name in KEPT if not self.table.empty}
+        return {
+            "n": self.n,
+            "positives": self.positives,
+            "prevalence": self.prevalence,
+            "method": self.method,
+            "thresholds": [float(threshold) for threshold in (parts[MODEL].index if parts else ())],
+            "missed": list(self.missed),
+            "quantities": {
+                name: {end: [_plain(number) for number in part[end]] for end in COLUMNS[2:]}
+                for name, part in parts.items()
+            },
+        }
 
 
 def decision_curve(
@@ -164,7 +207,51 @@ def decision_curve(
         }
     )
     share = positives / n if prevalence is None else prevalence
-    return DecisionCurve(table, n, positives, share, method)
+    return DecisionCurve(table, n, positives, share, method, tuple(int(below) for below in positive.below()))
+
+
+def study_decision_curves(
+    predicted: Mapping[Stage, pd.DataFrame],
+    labels: pd.DataFrame,
+    *,
+    thresholds: Sequence[float] = ACTED_ON,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The model's decision curve at each stage as plain data; scores that are no probabilities have none.
+
+    Parameters
+    ----------
+    predicted : mapping of Stage to DataFrame
+        Each stage's test predictions: ``probability`` by ``patient_id`` and ``side``.
+    labels : DataFrame
+        ``patient_id side sln nsln`` of the same axillae: 1 positive, 0 negative, NaN unknown. The NSLN stage is
+        judged on SLN-positive axillae of known NSLN status.
+    thresholds : sequence of float
+        At which one would act; to be fixed before the curve is seen.
+    replicates, seed : int
+        Of the patient bootstrap.
+
+    Returns
+    -------
+    dict
+        ``sln`` and ``nsln``, each :meth:`DecisionCurve.as_dict` with ``reading`` (how to read it) and ``range`` (why
+        these thresholds; empty for others than :data:`ACTED_ON`).
+    """
+    why = WHY_ACTED_ON if tuple(thresholds) == ACTED_ON else ""
+    found: dict[str, Any] = {}
+    for stage in Stage:
+        rows = stage_rows(stage, predicted[stage], labels)
+        curve = decision_curve(
+            rows["y"],
+            rows["probability"],
+            rows["patient_id"],
+            thresholds=thresholds,
+            replicates=replicates,
+            seed=seed,
+        )
+        found[str(stage)] = {**curve.as_dict(), "reading": READING, "range": why}
+    return found
 
 
 class _Tail:
@@ -174,6 +261,10 @@ class _Tail:
         rows = np.flatnonzero(member)
         self._order = rows[np.argsort(-risk[rows], kind="stable")]
         self._counts = np.searchsorted(-risk[self._order], -thresholds, side="right")
+
+    def below(self) -> npt.NDArray[np.int64]:
+        """Rows of the class below each threshold."""
+        return np.asarray(len(self._order) - self._counts, dtype=np.int64)
 
     def sums(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Shapes (b, thresholds) and (b,): at or above each threshold, and of the whole class."""
@@ -188,3 +279,7 @@ def _thresholds(thresholds: Sequence[float]) -> FloatArray:
     if not inside or (np.diff(limits) <= 0).any():
         raise ConfigError(f"found thresholds {list(thresholds)[:5]}, expected rising probabilities between 0 and 1")
     return limits
+
+
+def _plain(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None

@@ -15,72 +15,33 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.errors import DataError
+from usdlr.core.types import Stage
 from usdlr.decision.arrays import labels, scores
 from usdlr.evaluation import calibration, metrics
+from usdlr.evaluation.clustered_rate import clustered_rate
 from usdlr.evaluation.heterogeneity import (
     Heterogeneity,
     auc_heterogeneity,
     calibration_interaction,
     miss_heterogeneity,
 )
-from usdlr.evaluation.intervals import Estimate, rate
+from usdlr.evaluation.intervals import Estimate
+from usdlr.evaluation.levels import UNKNOWN, VARIABLES, Variable, levels
 from usdlr.evaluation.multiplicity import holm
+from usdlr.evaluation.resampling import patients
+from usdlr.evaluation.stage_rows import stage_rows
 
 FEWEST_POSITIVES = 10
-UNKNOWN = "not known"
 ALL = "all"
 ESTIMATES = ("auc", "sensitivity", "fnr", "specificity", "calibration_slope", "calibration_intercept", "prevalence")
+TESTS = ("auc", "calibration", "fnr")
 CAVEAT = (
-    "Subgroups are exploratory: with so many comparisons some differ by chance (p_holm allows for all of them), and "
-    "wide intervals do not show that groups are alike."
+    "Subgroups are exploratory: with so many comparisons some differ by chance (P values after Holm's correction allow "
+    "for all of them), and wide intervals do not show that groups are alike."
 )
 # Probabilities of exactly 0 or 1 have no log-odds.
 _EDGE = 1e-9
-
-
-@dataclass(frozen=True)
-class Variable:
-    """What divides the patients.
-
-    Parameters
-    ----------
-    name : str
-        Column.
-    title : str
-        For readers.
-    cuts : tuple of float
-        For a numeric column: upper ends of all levels but the last, rising; an end belongs to the lower level, as
-        20 mm belongs to T1. Empty for a column of words.
-    unit : str
-        Of the cuts.
-
-    Raises
-    ------
-    ConfigError
-        If the cuts do not rise.
-    """
-
-    name: str
-    title: str
-    cuts: tuple[float, ...] = ()
-    unit: str = ""
-
-    def __post_init__(self) -> None:
-        if list(self.cuts) != sorted(set(self.cuts)) or not np.isfinite(self.cuts).all():
-            raise ConfigError(f"found cuts {self.cuts} of {self.name}, expected finite numbers that rise; sort them")
-
-
-# Tumour size at the borders of T1 and T2, age as in screening.
-VARIABLES: tuple[Variable, ...] = (
-    Variable("centre_id", "Centre"),
-    Variable("device", "Scanner"),
-    Variable("tumour_size_mm", "Tumour size", (20.0, 50.0), "mm"),
-    Variable("age_years", "Age", (50.0, 70.0), "years"),
-    Variable("birads", "BI-RADS"),
-    Variable("density", "Breast density"),
-    Variable("elastography", "Elastography"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +51,9 @@ class Subgroups:
     Parameters
     ----------
     table : DataFrame
-        One row per level, all axillae first: ``variable title level n positives small``, and per estimate ``X X_low
-        X_high X_method`` for X in ``auc sensitivity fnr specificity calibration_slope calibration_intercept
-        prevalence``; undefined numbers are missing values and their method says why.
+        One row per level, all axillae first: ``variable title level n positives missed spared small``, and per
+        estimate ``X X_low X_high X_method`` for X in ``auc sensitivity fnr specificity calibration_slope
+        calibration_intercept prevalence``; undefined numbers are missing values and their method says why.
     tests : mapping of str to mapping of str to Heterogeneity
         By variable: ``auc``, ``calibration``, ``fnr``.
     absent : tuple of str
@@ -108,17 +69,17 @@ class Subgroups:
 
     def adjusted(self) -> dict[str, dict[str, float | None]]:
         """p-values by variable and test after Holm's correction over all of them."""
-        keys = [(variable, name) for variable, tests in self.tests.items() for name in tests]
-        plain = [self.tests[variable][name].p_value for variable, name in keys]
-        p = holm([np.nan if value is None else value for value in plain])
-        out: dict[str, dict[str, float | None]] = {variable: {} for variable in self.tests}
-        for (variable, name), value in zip(keys, p, strict=True):
-            out[variable][name] = None if np.isnan(value) else float(value)
-        return out
+        return _together({ALL: self})[ALL]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for ``metrics.json``: by variable its levels with their estimates, and its tests."""
-        adjusted = self.adjusted()
+    def as_dict(self, adjusted: Mapping[str, Mapping[str, float | None]] | None = None) -> dict[str, Any]:
+        """Plain data for ``metrics.json``: by variable its levels with their estimates, and its tests.
+
+        Parameters
+        ----------
+        adjusted : mapping of str to mapping of str to float or None, optional
+            p-values that allow for further tests beside these; otherwise those of :meth:`adjusted`.
+        """
+        adjusted = self.adjusted() if adjusted is None else adjusted
         variables: dict[str, Any] = {}
         for (variable, title), part in self.table.groupby(["variable", "title"], sort=False):
             rows = [_plain(row) for row in part.to_dict("records")]
@@ -135,41 +96,43 @@ class Subgroups:
         }
 
 
-def levels(values: pd.Series, variable: Variable) -> tuple[pd.Series, list[str]]:
-    """Level of each row, and the levels in the order in which they are shown.
+def study_subgroups(
+    predicted: Mapping[Stage, pd.DataFrame],
+    decisions: pd.DataFrame,
+    labels: pd.DataFrame,
+    axillae: pd.DataFrame,
+    *,
+    variables: Sequence[Variable] = VARIABLES,
+    fewest: int = FEWEST_POSITIVES,
+) -> dict[str, Any]:
+    """Subgroups of both stages as plain data, by stage; their tests are corrected for one another.
 
     Parameters
     ----------
-    values : Series
-        The column; yes/no for bool, missing values become ``not known``, which is the last level.
-    variable : Variable
-        How it is divided.
+    predicted : mapping of Stage to DataFrame
+        Each stage's test predictions: ``probability`` by ``patient_id`` and ``side``.
+    decisions, labels, axillae : DataFrame
+        As in :func:`usdlr.evaluation.stage_rows.stage_rows`.
+    variables : sequence of Variable
+        What to divide by.
+    fewest : int
+        As in :func:`subgroups`.
 
-    Raises
-    ------
-    DataError
-        If a column with cuts holds something that is not a number.
-
-    Examples
-    --------
-    >>> size = Variable("tumour_size_mm", "Size", (20.0, 50.0), "mm")
-    >>> levels(pd.Series([20.0, 20.1, None]), size)[0].tolist()
-    ['<=20 mm', '>20 to 50 mm', 'not known']
+    Returns
+    -------
+    dict
+        ``sln`` and ``nsln``, each :meth:`Subgroups.as_dict` with ``comparisons`` (how many p-values Holm's correction
+        allows for). The false-negative rate is the cascade's: a miss at either stage counts, DEFER is none.
     """
-    missing = values.isna().to_numpy()
-    if variable.cuts:
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        if (np.isnan(numbers) & ~missing).any():
-            raise DataError(f"found words in {variable.name}, expected numbers to cut at {variable.cuts}; correct it")
-        order = _ranges(variable)
-        place = np.searchsorted(np.array(variable.cuts), numbers, side="left")
-        named = np.where(missing, UNKNOWN, np.array(order, dtype=object)[np.where(missing, 0, place)])
-    else:
-        words = values.map({True: "yes", False: "no"}) if _is_bool(values) else values.astype("string")
-        named = np.where(missing, UNKNOWN, words.to_numpy(dtype=object))
-        order = sorted({str(name) for name in named[~missing]}, key=_natural)
-    shown = [name for name in order if (named == name).any()]
-    return pd.Series(named.astype(str), index=values.index), shown + ([UNKNOWN] if missing.any() else [])
+    parts = {
+        str(stage): subgroups(
+            stage_rows(stage, predicted[stage], labels, decisions, axillae), variables=variables, fewest=fewest
+        )
+        for stage in Stage
+    }
+    adjusted = _together(parts)
+    made = sum(p is not None for part in adjusted.values() for tests in part.values() for p in tests.values())
+    return {stage: {**part.as_dict(adjusted[stage]), "comparisons": made} for stage, part in parts.items()}
 
 
 def subgroups(
@@ -214,9 +177,22 @@ def subgroups(
         mine = [_row(known[(level == name).to_numpy()], name, fewest) for name in order]
         table += [{"variable": variable.name, "title": variable.title, **row} for row in mine]
         large = [row for row in mine if not row["small"] and row["level"] != UNKNOWN]
-        tests[variable.name] = _tests(known, level, large)
+        tests[variable.name] = _tests(known, level, large) if len(large) > 1 else _untested(large, fewest)
     absent = tuple(variable.name for variable in variables if variable not in present)
     return Subgroups(pd.DataFrame(table), tests, absent, fewest)
+
+
+def _together(parts: Mapping[str, Subgroups]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """p-values by part, variable and test after Holm's correction over all of them."""
+    keys = [(part, of, name) for part, found in parts.items() for of, tests in found.tests.items() for name in tests]
+    plain = [parts[part].tests[of][name].p_value for part, of, name in keys]
+    p = holm([np.nan if value is None else value for value in plain])
+    out: dict[str, dict[str, dict[str, float | None]]] = {
+        part: {of: {} for of in found.tests} for part, found in parts.items()
+    }
+    for (part, of, name), value in zip(keys, p, strict=True):
+        out[part][of][name] = None if np.isnan(value) else float(value)
+    return out
 
 
 def _row(part: pd.DataFrame, name: str, fewest: int) -> dict[str, Any]:
@@ -224,18 +200,19 @@ def _row(part: pd.DataFrame, name: str, fewest: int) -> dict[str, Any]:
     truth, called = labels(y, "y"), labels(part["called"], "called")
     n, positives = len(truth), int(truth.sum())
     at = logit(np.clip(probability, _EDGE, 1 - _EDGE))
-    caught = int(((called == 1) & (truth == 1)).sum())
-    spared = int(((called == 0) & (truth == 0)).sum())
+    positive, caught = truth == 1, called == 1
+    missed, spared = int((positive & ~caught).sum()), int((~positive & ~caught).sum())
+    who = patients(part["patient_id"])
     found: dict[str, Estimate] = {
         "auc": metrics.auc(truth, probability),
-        "sensitivity": rate(caught, positives),
-        "fnr": rate(positives - caught, positives),
-        "specificity": rate(spared, n - positives),
+        "sensitivity": clustered_rate(caught, positive, who),
+        "fnr": clustered_rate(~caught, positive, who),
+        "specificity": clustered_rate(~caught, ~positive, who),
         "calibration_slope": calibration.calibration_slope(truth, at),
         "calibration_intercept": calibration.calibration_intercept(truth, at),
-        "prevalence": rate(positives, n),
+        "prevalence": clustered_rate(positive, np.ones(n, dtype=bool), who),
     }
-    row: dict[str, Any] = {"level": name, "n": n, "positives": positives, "missed": positives - caught}
+    row: dict[str, Any] = {"level": name, "n": n, "positives": positives, "missed": missed, "spared": spared}
     row["small"] = positives < fewest or n - positives < fewest
     for key in ESTIMATES:
         estimate = found[key]
@@ -257,9 +234,17 @@ def _tests(known: pd.DataFrame, level: pd.Series, large: Sequence[Mapping[str, A
     }
 
 
+def _untested(large: Sequence[Mapping[str, Any]], fewest: int) -> dict[str, Heterogeneity]:
+    names = tuple(str(row["level"]) for row in large)
+    holding = f"only {len(names)} level holds" if names else "no level holds"
+    why = f"undefined: {holding} at least {fewest} positives and {fewest} negatives"
+    return {name: Heterogeneity(None, None, None, names, why) for name in TESTS}
+
+
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {name: row[name] for name in ("level", "n", "positives", "missed", "small")}
-    of = {"fnr": row["missed"], "sensitivity": row["positives"] - row["missed"], "prevalence": row["positives"]}
+    out: dict[str, Any] = {name: row[name] for name in ("level", "n", "positives", "missed", "spared", "small")}
+    of = {"fnr": row["missed"], "specificity": row["spared"], "prevalence": row["positives"]}
+    of["sensitivity"] = row["positives"] - row["missed"]
     below = {"fnr": row["positives"], "sensitivity": row["positives"], "specificity": row["n"] - row["positives"]}
     for key in ESTIMATES:
         ends = (row[name] for name in (key, f"{key}_low", f"{key}_high"))
@@ -267,26 +252,3 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
         n, method = int(below.get(key, row["n"])), str(row[f"{key}_method"])
         out[key] = Estimate(value, low, high, n, method, of.get(key)).as_dict()
     return out
-
-
-def _ranges(variable: Variable) -> list[str]:
-    unit = f" {variable.unit}" if variable.unit else ""
-    inner = [f">{low:g} to {high:g}{unit}" for low, high in zip(variable.cuts, variable.cuts[1:], strict=False)]
-    return [f"<={variable.cuts[0]:g}{unit}", *inner, f">{variable.cuts[-1]:g}{unit}"]
-
-
-def _is_bool(values: pd.Series) -> bool:
-    if pd.api.types.is_bool_dtype(values.dtype):
-        return True
-    told = values.dropna()
-    return len(told) > 0 and all(isinstance(value, bool | np.bool_) for value in told)
-
-
-def _natural(name: str) -> tuple[float, str]:
-    """Numbers by size, before words: BI-RADS 4a stands after 3 and before 5."""
-    digits = ""
-    for letter in name:
-        if not (letter.isdigit() or letter == "."):
-            break
-        digits += letter
-    return (float(digits) if digits.strip(".") else float("inf"), name)
