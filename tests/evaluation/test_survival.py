@@ -238,8 +238,9 @@ def test_auc_of_seven_patients_by_hand() -> None:
     # Censored at 2 (one of six at risk) and at 4 (one of three: who has the event at 4 is at risk no longer). Chance of
     # being observed: 1 up to 2, 5/6 up to 4, then 5/9. Cases by 6: at 1, 3, 4 and 5, with weights 1, 6/5, 6/5 and 9/5,
     # together 26/5; the one control is at 7 and has the score 2. The cases at 1 and 5 score higher: 14/5.
+    # Everybody twice changes neither chances nor the AUC, and gives cases enough.
     time, event, score = [1, 2, 3, 4, 4, 5, 7], [1, 0, 1, 1, 0, 1, 0], [3, 9, 0, 1, 9, 5, 2]
-    found = time_dependent_auc(time, event, score, [6], replicates=100)
+    found = time_dependent_auc(time * 2, event * 2, score * 2, [6], replicates=100)
     assert found[6].value == pytest.approx(14 / 26)
 
 
@@ -300,7 +301,16 @@ def test_auc_that_does_not_exist() -> None:
     none: Array = np.zeros(5)
     assert time_dependent_auc([1, 2, 3, 4, 5], none, none, [3])[3].value is None
     assert time_dependent_auc([1, 2, 3, 4, 5], none + 1, none, [9])[9].value is None
-    constant = time_dependent_auc([1, 2, 3, 4, 5], none + 1, none, [3])[3]
+    assert time_dependent_auc([1, 2, 3, 4, 5], none + 1, none, [9])[9].method == (
+        "undefined: nobody observed beyond 9 months"
+    )
+    assert time_dependent_auc([1, 2, 3, 4, 5], none, none, [3])[3].method.startswith("undefined: no event by 3 months")
+    months = np.arange(1.0, 11.0)
+    some = time_dependent_auc(months, np.ones(10), -months, [4, 5], replicates=100)
+    assert (some[4].value, some[4].events) == (None, 4)
+    assert some[4].method == "undefined: only 4 events by 4 months, expected at least 5"
+    assert (some[5].value, some[5].events) == (1.0, 5)
+    constant = time_dependent_auc(months, np.ones(10), np.zeros(10), [6])[6]
     assert (constant.value, constant.low) == (0.5, None)
     with pytest.raises(DataError, match="unknown event"):
         time_dependent_auc([1, 2], [1, np.nan], [0, 1], [1])

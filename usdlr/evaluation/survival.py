@@ -6,7 +6,8 @@ extra ``survival`` (lifelines).
 References
 ----------
 Kaplan and Meier, J Am Stat Assoc 53 (1958) 457, doi:10.1080/01621459.1958.10501452. Kalbfleisch and Prentice, The
-Statistical Analysis of Failure Time Data, 2nd ed. (2002), for the band on the scale of log(-log S).
+Statistical Analysis of Failure Time Data, 2nd ed. (2002), for the band on the scale of log(-log S). Schemper and Smith,
+Control Clin Trials 17 (1996) 343 (median follow-up).
 """
 
 from __future__ import annotations
@@ -205,6 +206,25 @@ def numbers_at_risk(follow_up: FollowUp, months: Sequence[float]) -> pd.DataFram
         for group in follow_up.groups
     }
     return pd.DataFrame.from_dict(counts, orient="index", columns=list(months))
+
+
+def median_follow_up(follow_up: FollowUp) -> Estimate:
+    """Months for which the median patient would have been observed had nothing happened.
+
+    Kaplan-Meier of the end of observation, in which events count as censored.
+
+    Raises
+    ------
+    ConfigError
+        If lifelines is not installed.
+    """
+    n = len(follow_up.table)
+    if n == 0:
+        return undefined(0, "nobody's follow-up is known")
+    found = _curve("", follow_up.months, 1 - follow_up.event).median
+    if found.value is None:
+        return undefined(n, "fewer than half of the patients would have reached an end of observation")
+    return Estimate(found.value, found.low, found.high, n, "median follow-up in months, reverse Kaplan-Meier")
 
 
 def log_rank(follow_up: FollowUp) -> dict[str, Any]:

@@ -14,6 +14,7 @@ Lumley and Pepe, Biometrics 56 (2000) 337, doi:10.1111/j.0006-341X.2000.00337.x.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from usdlr.core.errors import DataError
 from usdlr.decision.arrays import FloatArray, labels, same_length, scores
 from usdlr.evaluation.intervals import Estimate, undefined
 from usdlr.evaluation.resampling import REPLICATES, patient_bootstraps, patients
+
+FEWEST_EVENTS = 5
+"""With fewer events by a time, a few patients decide about the AUC."""
 
 
 def time_dependent_auc(
@@ -51,7 +55,8 @@ def time_dependent_auc(
     Returns
     -------
     dict of float to Estimate
-        ``n`` counts all patients, ``events`` those with an event by the time. Undefined without a case or a control.
+        ``n`` counts all patients, ``events`` those with an event by the time. Undefined with fewer than
+        :data:`FEWEST_EVENTS` cases, or without a control.
 
     Raises
     ------
@@ -60,7 +65,7 @@ def time_dependent_auc(
 
     Examples
     --------
-    >>> found = time_dependent_auc([1, 2, 3, 4], [1, 1, 0, 0], [4, 2, 3, 1], [2.5])
+    >>> found = time_dependent_auc([1, 2, 3, 4] * 3, [1, 1, 0, 0] * 3, [4, 2, 3, 1] * 3, [2.5])
     >>> found[2.5].value
     0.75
     """
@@ -69,17 +74,24 @@ def time_dependent_auc(
     if np.isnan(happened).any() or (at < 0).any():
         raise DataError("found an unknown event or a negative time, expected follow-up of every row; leave others out")
     n, wanted = len(at), [float(time) for time in times]
-    known = [time for time in wanted if ((at <= time) & (happened == 1)).any() and (at > time).any()]
-    out = {time: undefined(n, f"no event by {time:g} months, or nobody observed beyond") for time in wanted}
+    cases = {time: int(((at <= time) & (happened == 1)).sum()) for time in wanted}
+    known = [time for time in wanted if cases[time] >= FEWEST_EVENTS and (at > time).any()]
+    out = {time: replace(undefined(n, _why(time, cases[time])), events=cases[time]) for time in wanted}
     if not known:
         return out
     kernel = _Kernel(at, happened, value, known)
     names = [f"AUC by {time:g} months (cumulative/dynamic, censoring-weighted)" for time in known]
     found = patient_bootstraps(kernel, patients(np.arange(n)), names, replicates=replicates, seed=seed)
     for time, estimate in zip(known, found, strict=True):
-        events = int(((at <= time) & (happened == 1)).sum())
-        out[time] = Estimate(estimate.value, estimate.low, estimate.high, n, estimate.method, events)
+        out[time] = Estimate(estimate.value, estimate.low, estimate.high, n, estimate.method, cases[time])
     return out
+
+
+def _why(time: float, events: int) -> str:
+    if events >= FEWEST_EVENTS:
+        return f"nobody observed beyond {time:g} months"
+    held = {0: "no event", 1: "only 1 event"}.get(events, f"only {events} events")
+    return f"{held} by {time:g} months, expected at least {FEWEST_EVENTS}"
 
 
 class _Kernel:
