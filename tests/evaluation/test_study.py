@@ -103,6 +103,7 @@ def test_the_whole_dictionary() -> None:
         "cascade",
         "baselines",
         "references",
+        "decision_curves",
     }
     stage_keys = {
         "auc",
@@ -114,6 +115,19 @@ def test_the_whole_dictionary() -> None:
         "brier",
         "calibration_slope",
         "calibration_intercept",
+        "auc_by_patient",
+        "partial_auc",
+        "average_precision",
+        "specificity_at_sensitivity",
+        "by_patient",
+        "scaled_brier",
+        "log_loss",
+        "observed_expected",
+        "calibration_error",
+        "ici",
+        "e50",
+        "e90",
+        "emax",
     }
     assert set(found["stages"]["sln"]) == set(found["stages"]["nsln"]) == stage_keys
     assert set(found["cascade"]) == {
@@ -126,11 +140,17 @@ def test_the_whole_dictionary() -> None:
         "groups",
         "contract",
         "folds",
+        "predictive",
+        "pathways",
+        "threshold_shift",
     }
     for stage in found["stages"].values():
-        for name, estimate in stage.items():
+        rates = {"sensitivity", "specificity", "ppv", "npv"}
+        by_patient = stage.pop("by_patient")
+        assert set(by_patient) == rates
+        for name, estimate in (*stage.items(), *by_patient.items()):
             assert {"value", "low", "high", "n", "method"} <= set(estimate)
-            assert ("events" in estimate) == (name in {"sensitivity", "specificity", "ppv", "npv"})
+            assert ("events" in estimate) == (name in rates)
     assert found["cohort"]["patients"] == 60
     assert sum(found["cohort"]["sln"].values()) == N
     assert found["references"] == {"sentinel_biopsy_fnr": 0.1, "axillary_dissection_fnr": 0.05}

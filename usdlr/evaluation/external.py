@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from usdlr.core.errors import InputError, LeakError
 from usdlr.core.tables import PREDICTIONS
 from usdlr.core.types import Split, Stage
-from usdlr.evaluation import calibration, metrics
 from usdlr.evaluation.alignment import by_axilla, endpoint_counts, label_table, same_axillae
+from usdlr.evaluation.stage_metrics import adjust, baseline_estimates, stage_estimates
 from usdlr.evaluation.study import BaselineScores
 
 
@@ -43,8 +42,8 @@ def external_metrics(
     Returns
     -------
     dict
-        ``cohort``, ``stages.<stage>.{auc, sensitivity, ...}`` and ``baselines.<name>.stages.<stage>.{auc,
-        difference}``, every estimate as plain data.
+        ``cohort``, ``stages.<stage>`` of :func:`usdlr.evaluation.stage_metrics.stage_estimates` and
+        ``baselines.<name>.stages.<stage>`` of :func:`usdlr.evaluation.stage_metrics.baseline_estimates`.
 
     Raises
     ------
@@ -73,23 +72,13 @@ def external_metrics(
         Stage.NSLN: truth["nsln"].where(truth["sln"] == 1),
     }
     patients = truth.index.get_level_values("patient_id").nunique()
+    compared = {name: _baseline(name, scores, tested, status) for name, scores in baselines.items()}
+    adjust(compared)
     return {
         "cohort": {**cohort, **endpoint_counts(labels), "axillae": len(truth), "patients": patients},
-        "stages": {str(stage): _stage(tested[stage], status[stage], thresholds[stage]) for stage in Stage},
-        "baselines": {name: _baseline(name, scores, tested, status) for name, scores in baselines.items()},
+        "stages": {str(stage): stage_estimates(tested[stage], thresholds[stage], status[stage]) for stage in Stage},
+        "baselines": compared,
     }
-
-
-def _stage(rows: pd.DataFrame, y: pd.Series, threshold: float) -> dict[str, Any]:
-    probability, logit = rows["probability"], rows["logit"]
-    estimates = {
-        "auc": metrics.auc(y, probability),
-        **metrics.operating_point(y, probability, np.full(len(rows), threshold)),
-        "brier": calibration.brier(y, probability),
-        "calibration_slope": calibration.calibration_slope(y, logit),
-        "calibration_intercept": calibration.calibration_intercept(y, logit),
-    }
-    return {name: estimate.as_dict() for name, estimate in estimates.items()}
 
 
 def _baseline(
@@ -103,9 +92,5 @@ def _baseline(
         same_axillae(theirs, rows, what, "model's external predictions")
         if theirs["score"].isna().any():
             raise InputError(f"found {what} without a value, expected a number for every axilla; fit it again")
-        estimates = {
-            "auc": metrics.auc(status[stage], theirs["score"]),
-            "difference": metrics.delong_difference(status[stage], rows["probability"], theirs["score"]),
-        }
-        stages[str(stage)] = {key: estimate.as_dict() for key, estimate in estimates.items()}
+        stages[str(stage)] = baseline_estimates(rows, theirs["score"], status[stage])
     return {"title": baseline.title, "auc": stages[str(Stage.SLN)]["auc"], "stages": stages}

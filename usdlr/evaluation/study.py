@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,17 @@ import pandas as pd
 from usdlr.core.errors import InputError, LeakError
 from usdlr.core.tables import DECISIONS, PREDICTIONS
 from usdlr.core.types import Split, Stage
-from usdlr.evaluation import calibration, metrics
 from usdlr.evaluation.alignment import by_axilla, endpoint_counts, label_table, same_axillae
-from usdlr.evaluation.cascade import cascade_rates
+from usdlr.evaluation.balance import study_balance
+from usdlr.evaluation.cascade import cascade_rates, predictive_values
 from usdlr.evaluation.ceiling import LIMIT, CeilingScores, ceiling_estimates, shares_of_limit
-from usdlr.evaluation.intervals import Estimate
+from usdlr.evaluation.net_benefit import study_decision_curves
+from usdlr.evaluation.pathways import pathways
+from usdlr.evaluation.stage_metrics import adjust, baseline_estimates, stage_estimates
+from usdlr.evaluation.subgroups import study_subgroups
+from usdlr.evaluation.survival_summary import study_survival
+from usdlr.evaluation.threshold_shift import threshold_shift
+from usdlr.evaluation.verified import verified_nsln
 
 HEADER: tuple[str, ...] = ("experiment", "question", "simulated", "proxies", "endpoints")
 REFERENCES: Mapping[str, float] = {"sentinel_biopsy_fnr": 0.10, "axillary_dissection_fnr": 0.05}
@@ -52,6 +58,7 @@ def study_metrics(
     header: dict[str, Any],
     cohort: dict[str, Any],
     ceilings: Mapping[str, CeilingScores] | None = None,
+    axillae: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """The content of ``metrics.json``.
 
@@ -75,6 +82,9 @@ def study_metrics(
         Counts for readers; the endpoint counts are made here from ``labels``.
     ceilings : mapping of str to CeilingScores, optional
         Of a simulated cohort: the ``oracle`` and the ``limit``.
+    axillae : DataFrame, optional
+        ``patient_id side`` and what describes each axilla, of the same axillae and perhaps more; subgroups, balance,
+        survival and the rule of Z0011 are left out as far as it does not hold what they need.
 
     Returns
     -------
@@ -96,21 +106,59 @@ def study_metrics(
     tested = {stage: _stage_rows(test, stage, truth) for stage in Stage}
     decided = _checked_decisions(decisions, tested, fold_contracts)
     status = {stage: _stage_labels(truth, stage) for stage in Stage}
-    stages = {str(stage): _stage(tested[stage], decided[f"t_{stage}"], status[stage]) for stage in Stage}
+    stages = {str(stage): stage_estimates(tested[stage], decided[f"t_{stage}"], status[stage]) for stage in Stage}
     known = dict(ceilings or {})
+    known_of = pd.DataFrame() if axillae is None else axillae
     if LIMIT in known:
         for name, share in shares_of_limit(known[LIMIT], tested, status).items():
             stages[name]["share_of_limit"] = share
     best = {name: ceiling_estimates(name, scores, tested, status) for name, scores in known.items()}
+    compared = {name: _baseline(name, scores, tested, truth) for name, scores in baselines.items()}
+    adjust(compared)
     return {
         **header,
         "cohort": _checked_cohort(cohort, labels, truth),
         "stages": stages,
-        "cascade": {**cascade_rates(decisions, labels), "contract": contract, "folds": fold_contracts},
-        "baselines": {name: _baseline(name, scores, tested, truth) for name, scores in baselines.items()},
+        "cascade": {
+            **cascade_rates(decisions, labels),
+            "contract": contract,
+            "folds": fold_contracts,
+            **_cascade_in_depth(decisions, labels, known_of, contract),
+        },
+        "baselines": compared,
         "references": dict(REFERENCES),
+        "decision_curves": study_decision_curves(tested, labels),
+        **_described(tested, decisions, labels, known_of),
         **{name: {"auc": parts[str(Stage.SLN)]["auc"], "stages": parts} for name, parts in best.items()},
     }
+
+
+def _cascade_in_depth(
+    decisions: pd.DataFrame, labels: pd.DataFrame, axillae: pd.DataFrame, contract: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the cascade's answers are worth, what they do to patients, and how much hangs on the thresholds."""
+    found = {
+        "predictive": predictive_values(decisions, labels),
+        "pathways": pathways(decisions, labels, axillae, contract=contract),
+        "threshold_shift": threshold_shift(decisions, labels),
+    }
+    if len(axillae.columns):
+        found["verification"] = verified_nsln(decisions, labels, axillae)
+    return found
+
+
+def _described(
+    tested: Mapping[Stage, pd.DataFrame], decisions: pd.DataFrame, labels: pd.DataFrame, axillae: pd.DataFrame
+) -> dict[str, Any]:
+    """What takes more than labels: subgroups, the make-up of the cohort, survival."""
+    if not len(axillae.columns):
+        return {}
+    found: dict[str, Any] = {
+        "subgroups": study_subgroups(tested, decisions, labels, axillae),
+        "balance": study_balance(labels, axillae),
+    }
+    survival = study_survival(decisions, axillae, decisions["p_sln"])
+    return found | ({"survival": survival} if survival is not None else {})
 
 
 def _test_rows(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -181,19 +229,6 @@ def _stage_labels(truth: pd.DataFrame, stage: Stage) -> pd.Series:
     return truth["sln"] if stage is Stage.SLN else truth["nsln"].where(truth["sln"] == 1)
 
 
-def _stage(rows: pd.DataFrame, threshold: pd.Series, y: pd.Series) -> dict[str, Any]:
-    probability, logit = rows["probability"], rows["logit"]
-    estimates = {
-        "auc": _pooled(metrics.auc(y, probability)),
-        "auc_mean_over_folds": metrics.auc_mean_over_folds(y, probability, rows["fold"]),
-        **metrics.operating_point(y, probability, threshold),
-        "brier": calibration.brier(y, probability),
-        "calibration_slope": calibration.calibration_slope(y, logit),
-        "calibration_intercept": calibration.calibration_intercept(y, logit),
-    }
-    return {name: estimate.as_dict() for name, estimate in estimates.items()}
-
-
 def _baseline(
     name: str, baseline: BaselineScores, tested: Mapping[Stage, pd.DataFrame], truth: pd.DataFrame
 ) -> dict[str, Any]:
@@ -205,17 +240,5 @@ def _baseline(
         same_axillae(theirs, rows, what, "model's test predictions")
         if (theirs["fold"].astype(str).to_numpy() != rows["fold"].astype(str).to_numpy()).any():
             raise InputError(f"found other test folds in the {what}, expected the model's; fit it on the same folds")
-        y, score = _stage_labels(truth, stage), theirs["score"]
-        estimates = {
-            "auc": _pooled(metrics.auc(y, score)),
-            "auc_mean_over_folds": metrics.auc_mean_over_folds(y, score, rows["fold"]),
-            "difference": _pooled(metrics.delong_difference(y, rows["probability"], score)),
-        }
-        stages[str(stage)] = {key: estimate.as_dict() for key, estimate in estimates.items()}
+        stages[str(stage)] = baseline_estimates(rows, theirs["score"], _stage_labels(truth, stage))
     return {"title": baseline.title, "auc": stages[str(Stage.SLN)]["auc"], "stages": stages}
-
-
-def _pooled(estimate: Estimate) -> Estimate:
-    if estimate.value is None:
-        return estimate
-    return replace(estimate, method=f"pooled over folds: {estimate.method}")

@@ -35,6 +35,7 @@ def run_metrics(
     contracts: Mapping[str, Contract],
     ceilings: Mapping[str, CeilingScores],
     scenario: Mapping[str, str],
+    axillae: pd.DataFrame,
 ) -> dict[str, Any]:
     """The content of ``metrics.json``.
 
@@ -50,6 +51,8 @@ def run_metrics(
         Oracle and limit of a simulated cohort; empty otherwise.
     scenario : mapping of str to str
         Name and meaning of the model behind a simulated cohort; empty otherwise.
+    axillae : DataFrame
+        From :func:`usdlr.experiment.axillae.axilla_table`.
     """
     scores = pd.read_parquet(layout.baselines)
     plain = {name: contract.to_dict() for name, contract in contracts.items()}
@@ -88,6 +91,7 @@ def run_metrics(
             **({"where": condition_words(config.data.where)} if config.data.where else {}),
         },
         ceilings=ceilings,
+        axillae=axillae,
     )
     choices = calibrator_choices(layout) if calibrator_name(config.calibrator) == AUTO else {}
     return metrics | ({"calibrators": choices} if choices else {}) | ({"scenario": dict(scenario)} if scenario else {})
