@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from usdlr.core.errors import DataError
-from usdlr.core.files import read_json, write_atomic, write_bytes, write_json, write_text
+from usdlr.core.files import read_json, write_atomic, write_bytes, write_json, write_text, write_together
 
 
 def half_then_fail(target: Path) -> None:
@@ -111,3 +111,33 @@ def test_json_that_is_none(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match="not valid JSON"):
         read_json(path)
+
+
+def test_files_that_belong_together_are_all_written_or_none(tmp_path: Path) -> None:
+    written = write_together(tmp_path / "new", {"a.txt": b"1", "deep/b.txt": b"2"})
+    assert [path.relative_to(tmp_path / "new").as_posix() for path in written] == ["a.txt", "deep/b.txt"]
+    assert [path.read_bytes() for path in written] == [b"1", b"2"]
+    (tmp_path / "new" / "c").mkdir()
+    with pytest.raises(DataError, match=r"found the folder .*c, expected a file"):
+        write_together(tmp_path / "new", {"a.txt": b"3", "c": b"4"})
+    (tmp_path / "new" / "flat").write_bytes(b"a file")
+    with pytest.raises(DataError, match="found no way to write into"):
+        write_together(tmp_path / "new", {"a.txt": b"3", "flat/d.txt": b"4"})
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"1"
+    assert not list((tmp_path / "new").glob(".writing-*"))
+
+
+def test_a_full_disk_on_the_way_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_together(tmp_path, {"a.txt": b"1", "b.txt": b"2"})
+    written = []
+
+    def second_fails(path: Path, content: bytes) -> None:
+        written.append(path)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        path.write_bytes(content)
+
+    monkeypatch.setattr("usdlr.core.files.write_bytes", second_fails)
+    with pytest.raises(OSError, match="No space"):
+        write_together(tmp_path, {"a.txt": b"3", "b.txt": b"4"})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.txt": b"1", "b.txt": b"2"}

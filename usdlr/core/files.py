@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,51 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes atomically."""
     write_atomic(path, lambda target: target.write_bytes(content))
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write several files of which none makes sense without the others: all of them, or none.
+
+    Everything is written beside its place first and then renamed, which takes milliseconds; a full disk or an
+    interruption before that changes nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if absent.
+    contents : mapping of str to bytes
+        By path relative to ``folder``, with forward slashes.
+
+    Returns
+    -------
+    list of Path
+        In the order of ``contents``.
+
+    Raises
+    ------
+    DataError
+        If a folder stands where a file belongs, or the other way round, or nothing can be written there.
+    """
+    targets = {folder / name: content for name, content in contents.items()}
+    try:
+        for place in dict.fromkeys(target.parent for target in targets):
+            place.mkdir(parents=True, exist_ok=True)
+        taken = [target for target in targets if target.is_dir()]
+        if taken:
+            raise DataError(f"found the folder {taken[0]}, expected a file or nothing there; move it away")
+        stage = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
+    except OSError as error:
+        raise DataError(
+            f"found no way to write into {folder} ({error.strerror}), expected a folder; choose another path"
+        ) from error
+    try:
+        for number, content in enumerate(targets.values()):
+            write_bytes(stage / str(number), content)
+        for number, target in enumerate(targets):
+            (stage / str(number)).replace(target)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return list(targets)
 
 
 def write_json(path: Path, value: Any) -> None:

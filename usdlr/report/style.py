@@ -1,4 +1,4 @@
-"""How every figure looks, and how it becomes the same SVG bytes each time.
+"""How every figure looks, and how it becomes the same SVG and PDF bytes each time.
 
 Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/); every series also differs by line style or
 marker, so that a figure reads the same in grey.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -17,6 +17,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from usdlr.core.errors import DataError
 from usdlr.core.types import RiskGroup
 
 INK = "#1A1A1A"
@@ -103,10 +104,12 @@ _SETTINGS: Any = {
     "savefig.facecolor": "white",
     "svg.fonttype": "none",
     "svg.hashsalt": "usdlr",
+    "pdf.fonttype": 42,  # text stays text: it can be searched, and its letters travel with it
     "path.simplify": False,
     "text.parse_math": False,  # a dollar sign in a baseline's title is a dollar sign
 }
 _NO_METADATA: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+_NO_PDF_METADATA: dict[str, Any] = dict.fromkeys(("Creator", "Producer", "CreationDate"))
 
 
 @dataclass(frozen=True)
@@ -123,17 +126,27 @@ class Drawing:
         How to read it: n, methods and intervals.
     svg : str
         One ``<svg>`` element, ready to stand inside a page.
+    size_in : (float, float)
+        Width and height in inches.
+    paint : callable, optional
+        What paints it into an empty figure, for :func:`drawings_pdf`. Drawings are equal when what they show is.
     """
 
     name: str
     title: str
     caption: str
     svg: str
+    size_in: tuple[float, float] = (0.0, 0.0)
+    paint: Callable[[Figure], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def file_text(self) -> str:
         """The content of the stand-alone file."""
         return f'<?xml version="1.0" encoding="utf-8"?>\n{self.svg}\n'
+
+    def pdf(self) -> bytes:
+        """The same figure as a PDF of one page, see :func:`drawings_pdf`."""
+        return drawings_pdf([self])
 
 
 def draw(name: str, title: str, caption: str, size: tuple[float, float], paint: Callable[[Figure], None]) -> Drawing:
@@ -158,7 +171,42 @@ def draw(name: str, title: str, caption: str, size: tuple[float, float], paint: 
         paint(figure)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata=_NO_METADATA)
-    return Drawing(name, title, caption, _inline(stream.getvalue(), name, title))
+    return Drawing(name, title, caption, _inline(stream.getvalue(), name, title), size, paint)
+
+
+def drawings_pdf(drawings: Sequence[Drawing]) -> bytes:
+    """Figures as one PDF, a page of their own size for each, painted anew: vectors, and text in embedded letters.
+
+    Made together, they share their fonts, which takes most of the time.
+
+    Parameters
+    ----------
+    drawings : sequence of Drawing
+        At least one.
+
+    Returns
+    -------
+    bytes
+        Equal drawings give equal bytes; no date is in them.
+
+    Raises
+    ------
+    DataError
+        If nobody knows how to paint one of them.
+    """
+    from matplotlib.backends.backend_pdf import PdfPages  # with its font tools it takes longer than all the rest
+
+    stream = io.BytesIO()
+    with mpl.rc_context(_SETTINGS), PdfPages(stream, metadata=_NO_PDF_METADATA) as pages:
+        for drawing in drawings:
+            if drawing.paint is None:
+                raise DataError(
+                    f"found the figure {drawing.name} without its painter, expected one that `draw` made; draw it again"
+                )
+            figure = Figure(figsize=drawing.size_in)
+            drawing.paint(figure)
+            figure.savefig(pages, format="pdf")
+    return stream.getvalue()
 
 
 def _inline(svg: str, name: str, title: str) -> str:
