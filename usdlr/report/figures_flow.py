@@ -12,11 +12,20 @@ from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
 
 from usdlr.core.types import RiskGroup, Stage
 from usdlr.evaluation.cascade import MISSED_NSLN, MISSED_SLN
+from usdlr.report.flow import COHORT, FEATURES, INGEST, TEST, FlowRow, flow_rows, lost_patients
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import GROUP_COLOURS, INK, PALE, QUIET, RULE, VERMILLION, WIDTH_IN, Drawing, draw, heading
-from usdlr.report.tables import count, exclusion_words, percent, plural
+from usdlr.report.tables import count, percent, plural
 
-_EXCLUSION_ROW = 0.20
+_EXCLUSION_ROW = 0.19
+_FLOW_BOX = 0.46
+_BOLD: dict[str, Any] = {"fontweight": "bold", "fontsize": 8.2}
+_STEP_WORDS = {
+    INGEST: "Left out, reading the files",
+    COHORT: "Left out, choosing the cohort",
+    FEATURES: "Left out, measuring",
+    TEST: "Not tested",
+}
 
 
 def _canvas(figure: Figure, height: float) -> Axes:
@@ -80,55 +89,76 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
 
 
 def cohort_figure(inputs: StudyInputs) -> Drawing:
-    """From the centres' exports to the axillae with known status."""
-    cohort, marks = inputs.metrics["cohort"], inputs.marks
+    """From the rows of the centres' exports, step by step, to the tested axillae with known status."""
+    cohort, marks, flow = inputs.metrics["cohort"], inputs.marks, flow_rows(inputs)
     title = marks.title("Cohort and exclusions")
     only = f"Only patients with {cohort['where']}. " if cohort.get("where") else ""
+    gone = lost_patients(inputs)
+    lost = f" {plural(gone, 'patient')} of the exports had no usable row." if gone else ""
     caption = (
-        f"n = {plural(cohort['axillae'], 'axilla', 'axillae')} of {plural(cohort['patients'], 'patient')} "
-        f"({plural(cohort['image_sets'], 'image set')}); {plural(cohort['excluded'], 'row')} of the centres' exports "
-        f"not used. {only}Unknown status is never read as negative: it counts neither as positive nor as negative "
-        "anywhere on this page. NSLN status is counted among SLN-positive axillae."
+        f"n = {plural(cohort['axillae'], 'axilla', 'axillae')} of {plural(cohort['patients'], 'patient')} tested, of "
+        f"{plural(flow[0].rows, 'row')} of the centres' exports, one row per image set; "
+        f"{plural(len(inputs.exclusions), 'row')} not used.{lost} {only}Unknown status is never read as negative: it "
+        "counts neither as positive nor as negative anywhere on this page. NSLN status is counted among SLN-positive "
+        "axillae."
     )
-    reasons = sorted(cohort["exclusions"].items(), key=lambda item: (-item[1], item[0]))
-    side = max(0.52, 0.42 + _EXCLUSION_ROW * len(reasons))
-    gap = max(0.62, side + 0.16)
-    height = 0.42 + 0.52 + gap + 0.60 + 0.38 + 0.62 + 0.38 + 0.62 + 0.10
+    shown = [row for row in flow if row.step != TEST or row.left]
+    gaps = [_gap(row) for row in shown[1:]]
+    height = 0.42 + _FLOW_BOX * len(shown) + sum(gaps) + 2 * (0.38 + 0.62) + 0.10
 
     def paint(figure: Figure) -> None:
         heading(figure, title)
         axes = _canvas(figure, height)
-        bold = {"fontweight": "bold", "fontsize": 8.2}
-        centres = [str(name) for name in cohort["centres"]]
-        y = height - 0.42 - 0.52
-        shown = ", ".join(centres) if len(", ".join(centres)) <= 44 else ", ".join(centres)[:43] + "…"
-        _box(axes, 0.35, y, 3.0, 0.52, [(f"Exports of {plural(len(centres), 'centre')}", bold), (shown, {})], face=PALE)
-        used = y - gap - 0.60
-        _arrow(axes, (1.85, y), (1.85, used + 0.60))
-        middle = y - gap / 2
-        if reasons:
-            lines = [(f"Not used: {plural(cohort['excluded'], 'row')}", bold)]
-            lines += [(f"{count(n)}  {exclusion_words(str(code))}", {}) for code, n in reasons]
-            _box(axes, 3.75, middle - side / 2, 3.3, side, lines)
-        else:
-            _box(axes, 3.75, middle - side / 2, 3.3, side, [("Not used: none", bold)])
-        _arrow(axes, (1.85, middle), (3.75, middle))
-        _box(
-            axes,
-            0.35,
-            used,
-            3.0,
-            0.60,
-            [
-                (f"Cohort: {plural(cohort['axillae'], 'axilla', 'axillae')}", bold),
-                (f"{plural(cohort['patients'], 'patient')}, {plural(cohort['image_sets'], 'image set')}", {}),
-            ],
-            face=PALE,
-        )
-        _status_row(axes, cohort[Stage.SLN], "SLN", used)
-        _status_row(axes, cohort[Stage.NSLN], "NSLN", used - 0.38 - 0.62)
+        y = height - 0.42 - _FLOW_BOX
+        _flow_box(axes, shown[0], y, cohort["centres"])
+        for row, gap in zip(shown[1:], gaps, strict=True):
+            _arrow(axes, (1.85, y), (1.85, y - gap))
+            middle = y - gap / 2
+            side = _side(row)
+            lines = [(f"{_STEP_WORDS[row.step]}: {_lost(row)}", _BOLD)]
+            _box(axes, 3.75, middle - side / 2, 3.3, side, lines + [(f"{count(n)}  {why}", {}) for why, n in row.left])
+            _arrow(axes, (1.85, middle), (3.75, middle))
+            y -= gap + _FLOW_BOX
+            _flow_box(axes, row, y, cohort["centres"])
+        _status_row(axes, cohort[Stage.SLN], "SLN", y)
+        _status_row(axes, cohort[Stage.NSLN], "NSLN", y - 0.38 - 0.62)
 
     return draw("cohort", title, caption, (WIDTH_IN, height), paint)
+
+
+def _side(row: FlowRow) -> float:
+    """Height of the box of what a step left out, in inches."""
+    return max(0.30, 0.32 + _EXCLUSION_ROW * len(row.left)) if row.left else 0.30
+
+
+def _gap(row: FlowRow) -> float:
+    return _side(row) + 0.14
+
+
+def _lost(row: FlowRow) -> str:
+    if not row.left:
+        return "none"
+    return plural(row.lost, "axilla", "axillae") if row.step == TEST else plural(row.lost, "row")
+
+
+def _flow_box(axes: Axes, row: FlowRow, y: float, centres: Sequence[Any]) -> None:
+    names = ", ".join(map(str, centres))
+    rows = [] if row.rows is None else [plural(row.rows, "row")]
+    held = [
+        *([plural(row.axillae, "axilla", "axillae")] if row.axillae is not None else []),
+        *([plural(row.patients, "patient")] if row.patients is not None else []),
+    ]
+    if row.step == "exports":
+        lines = [(f"Exports of {plural(len(centres), 'centre')}: {rows[0]}", _BOLD), (_short(names, 44), {})]
+    elif held:
+        lines = [(f"{row.title}: {held[0]}", _BOLD), (", ".join([*held[1:], *rows]), {})]
+    else:
+        lines = [(f"{row.title}: {rows[0]}", _BOLD)]
+    _box(axes, 0.35, y, 3.0, _FLOW_BOX, lines, face=PALE)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _status_row(axes: Axes, counts: dict[str, Any], stage: str, above: float) -> None:

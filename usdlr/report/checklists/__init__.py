@@ -1,0 +1,1 @@
+"""Reporting checklists, answered from a study's own tables or handed to the author."""
