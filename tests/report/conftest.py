@@ -94,6 +94,32 @@ def gallery() -> list[GalleryCase]:
     return cases
 
 
+def describe(labels: pd.DataFrame, latent: NDArray[np.float64], size: NDArray[np.float64], seed: int) -> pd.DataFrame:
+    """What a run knows of each axilla: two centres and scanners, missing sizes and maps, follow-up."""
+    rng, n = np.random.default_rng(1000 + seed), len(labels)
+    centre = np.where(rng.random(n) < 0.6, "Coast", "Harbour")
+    months = np.round(rng.exponential(130 * np.exp(-0.25 * latent)), 1)
+    positive = np.where(labels["sln"] == 1, 1 + rng.poisson(0.8, n) + (labels["nsln"] == 1), 0)
+    return labels[["patient_id", "side"]].assign(
+        centre_id=centre,
+        device=np.where(centre == "Coast", "Aurora 7", np.where(rng.random(n) < 0.5, "Borea 3", "Aurora 7")),
+        age_years=np.round(np.clip(rng.normal(56, 12, n), 24, 92)),
+        birads=rng.choice(["4b", "4c", "5"], n),
+        cn_stage=rng.choice(["cN0", "cN1"], n, p=[0.85, 0.15]),
+        tumour_size_mm=np.where(rng.random(n) < 0.04, np.nan, np.round(np.clip(size, 4, 90), 1)),
+        sln_reference=pd.Series(rng.choice(["slnb", "alnd", "needle"], n, p=[0.8, 0.15, 0.05])).where(
+            labels["sln"].notna(), None
+        ),
+        axillary_surgery=np.where(labels["sln"] == 1, np.where(labels["nsln"].isna(), "slnb", "alnd"), "slnb"),
+        sln_positive_count=pd.array(np.where(labels["sln"] == 1, np.minimum(positive, 3), 0), dtype="Int64"),
+        positive_nodes=pd.array(positive, dtype="Int64"),
+        dfs_months=np.minimum(months, 84.0),
+        dfs_event=months < 84.0,
+        images=rng.integers(1, 4, n),
+        elastography=rng.random(n) < 0.8,
+    )
+
+
 def make_inputs(
     *,
     patients: int = 260,
@@ -177,6 +203,7 @@ def make_inputs(
         )
     )
     predicted = PREDICTIONS.conform(pd.concat(predictions, ignore_index=True))
+    axillae = describe(labels, latent, size, seed)
     metrics = study_metrics(
         predictions=predicted,
         decisions=decisions,
@@ -203,6 +230,7 @@ def make_inputs(
             "excluded": len(exclusions),
             "exclusions": exclusions["code"].value_counts().sort_index().to_dict(),
         },
+        axillae=axillae,
     )
     return StudyInputs(
         metrics=metrics,
@@ -222,6 +250,7 @@ def make_inputs(
             "written_at": "2026-01-01T00:00:00+00:00",
         },
         config_yaml="seed: 7\nfolds: 5\ncascade:\n  alpha_sln: 0.1\n",
+        axillae=axillae,
     )
 
 

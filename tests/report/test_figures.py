@@ -37,7 +37,10 @@ def marked(uncertified: StudyInputs) -> dict[str, Drawing]:
     return draw_all(uncertified)
 
 
-NAMES = ("false_negative", "cascade", "roc", "auc", "calibration", "cohort")
+NAMES = (
+    *("false_negative", "cascade", "roc", "auc", "calibration", "cohort"),
+    *("pathways", "thresholds", "subgroups_sln", "subgroups_nsln", "net_benefit", "survival"),
+)
 
 
 def test_every_figure_is_drawn(plain: dict[str, Drawing]) -> None:
@@ -49,7 +52,7 @@ def test_titles_carry_the_marks_in_the_drawing_itself(marked: dict[str, Drawing]
     drawing = marked[name]
     assert drawing.title.endswith("(simulated, proxy endpoint, uncertified)")
     assert drawing.title in texts(drawing)
-    assert "n = " in drawing.title + drawing.caption or re.search(r"\d+\sof\s\d+", drawing.caption)
+    assert "n = " in drawing.title + drawing.caption or re.search(r"\d+\s(of\s\d+|patients)", drawing.caption)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,8 +180,13 @@ def test_no_exclusions_and_long_centre_names(certified: StudyInputs, with_metric
         "excluded": 0,
         "centres": [f"Centre {i:02d}" for i in range(12)],
     }
-    shown = texts(draw_all(with_metrics(certified, {**certified.metrics, "cohort": cohort}))["cohort"])
-    assert "Not used: none" in shown
+    inputs = replace(certified, exclusions=certified.exclusions.head(0))
+    shown = texts(draw_all(with_metrics(inputs, {**certified.metrics, "cohort": cohort}))["cohort"])
+    assert [text for text in shown if text.endswith(": none")] == [
+        "Left out, reading the files: none",
+        "Left out, choosing the cohort: none",
+        "Left out, measuring: none",
+    ]
     assert any(text.endswith("…") for text in shown)
 
 

@@ -34,8 +34,9 @@ from usdlr.report.figures_heatmap import (
     panel_words,
     render_heat,
 )
+from usdlr.report.html import render
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.page import render, study_page
+from usdlr.report.page import study_page
 from usdlr.report.study import write_report
 
 SIDE = 48
@@ -149,3 +150,28 @@ def test_the_points_of_the_curves_have_their_areas(certified: StudyInputs) -> No
         truth = certified.stage_rows(stage)["truth"]
         assert part["n"].sum() == len(truth)
         assert part["events"].sum() == truth.sum()
+
+
+def faint(case: HeatCase, factor: float) -> HeatCase:
+    panels = [replace(one, values=one.values * factor, adds=one.adds * factor) for one in case.panels]
+    return replace(case, panels=panels)
+
+
+def test_a_map_that_adds_next_to_nothing_stays_pale() -> None:
+    case = heat_case()
+    # The second panel lies wholly inside: -0.2 nat on 256 pixels of -0.01 nat per mm².
+    assert case.crop_area() == pytest.approx(SIDE**2 * 0.2 / (256 * 0.01))
+    assert full_colour(case) == pytest.approx(0.02)  # far above the floor
+    pale = faint(case, 1e-3)
+    assert pale.crop_area() == pytest.approx(180.0)
+    assert full_colour(pale) == pytest.approx(0.1 / 180.0)
+    assert full_colour(replace(pale, area=900.0)) == pytest.approx(0.1 / 900.0)
+    spread_mean = np.ptp(panel(pixels(render_heat(pale)), 1), axis=2).max()
+    assert spread_mean < 0.05 < np.ptp(panel(pixels(render_heat(case)), 1), axis=2).max()
+    assert panel_words(faint(case, 1.31e-3))[1:] == ["B-mode, lesion +0.00052", "elastography, ring −0.00026"]
+
+
+def test_without_a_panel_that_tells_the_area_there_is_no_floor() -> None:
+    odd = [HeatPanel("bmode.intratumoral", np.eye(SIDE), -1.0)]  # what it adds lies elsewhere
+    assert replace(heat_case(), panels=odd).crop_area() is None
+    assert full_colour(replace(heat_case(), panels=odd)) == 1.0

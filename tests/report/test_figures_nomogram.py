@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from usdlr.baselines.nomogram import Nomogram, Variable
+from usdlr.baselines.signature import SCORE
 from usdlr.core.errors import DataError
 from usdlr.report.figures import draw_all
-from usdlr.report.figures_nomogram import nice, nomogram_figure
+from usdlr.report.figures_nomogram import BASELINE, baseline_note, nice, nomogram_figure
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.study import write_report
 from usdlr.report.style import Drawing
@@ -162,8 +163,26 @@ def test_the_models_own_signature_stands_in_the_report(certified: StudyInputs, t
     pages = {}
     for name, inputs in (("plain", certified), ("shown", shown)):
         write_report(inputs, tmp_path / name)
-        pages[name] = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+        pages[name] = unescape((tmp_path / name / "report.html").read_text(encoding="utf-8"))
     assert "The model's signature" not in pages["plain"]
     assert "The model's signature" in pages["shown"]
-    assert drawn["readout_sln"].caption in unescape(pages["shown"])
+    assert drawn["readout_sln"].caption in pages["shown"]
     assert (tmp_path / "shown" / "figures" / "readout_sln.svg").is_file()
+
+
+def test_a_baselines_nomogram_says_whose_it_is() -> None:
+    auc = {"value": 0.69, "low": 0.59, "high": 0.78, "n": 145, "method": "AUC"}
+    note = baseline_note(NOMOGRAM, title="Signature", auc=auc, axillae=300).replace("\u00a0", " ")
+    assert "baseline \u201cSignature\u201d, not of the model that decides" in note
+    assert "The 412 rows are image sets of 300 axillae" in note
+    assert "AUC of 0.69 (0.59–0.78), n = 145" in note
+    assert "signature holds none" not in note
+    assert NOMOGRAM.variables[0].name == SCORE
+    clinical = replace(NOMOGRAM, variables=NOMOGRAM.variables[1:])
+    bare = baseline_note(clinical, title="Signature", axillae=412)
+    assert "the signature holds none" in bare
+    assert "image sets" not in bare
+    assert "AUC" not in bare
+    drawn = nomogram_figure(clinical, cohort=f"{BASELINE}, simulated", note=bare)
+    assert bare in drawn.caption
+    assert drawn.title == "Nomogram for SLN positive (baseline, not the model that decides, simulated)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -147,3 +148,12 @@ def test_equal_input_gives_equal_bytes_with_ids_of_its_own(which: str) -> None:
 def test_a_restored_path_draws_the_same() -> None:
     path = lasso()
     assert path_figure(PenaltyPath.from_dict(path.to_dict())).svg == path_figure(path).svg
+
+
+def test_two_sets_have_no_interval_even_where_a_kept_table_states_one() -> None:
+    two = selection_frequencies({0: [SIZE, MEAN], 1: [SIZE, CONTRAST]}, 30)
+    old = replace(two, stability=replace(two.stability, low=two.stability.value, high=two.stability.value))
+    for found in (two, old):
+        caption = frequency_figure(found, None).caption
+        assert f"stability {two.stability.value:.2f} (no interval can be given from 2 sets; 1 always" in caption
+        assert "% interval" not in caption

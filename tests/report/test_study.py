@@ -6,21 +6,22 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from usdlr.core.errors import InputError, TableError
+from usdlr.core.errors import DataError, InputError, TableError
 from usdlr.core.types import OnUncertified, Stage
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED, proxy_notice
 from usdlr.report.audit import conflicts
+from usdlr.report.document import Block, Document, LinkRow, Notice, Picture, Section, Tile
 from usdlr.report.figures import draw_all
+from usdlr.report.html import render
 from usdlr.report.inputs import REQUIRED, StudyInputs
-from usdlr.report.page import StudyPage, Tile, render, study_page
-from usdlr.report.page_gallery import Picture
+from usdlr.report.page import study_page
 from usdlr.report.sentences import contract_statement, summary, uncertified_folds
 from usdlr.report.study import write_report
 
@@ -93,13 +94,34 @@ def test_files_and_bytes(uncertified: StudyInputs, tmp_path: Path) -> None:
     first, second = write_report(inputs, tmp_path / "a"), write_report(inputs, tmp_path / "b")
     assert [path.relative_to(tmp_path / "a").as_posix() for path in first] == [
         "report.html",
+        "report.pdf",
+        "model_card.md",
+        "data_card.md",
         *(f"figures/{name}.svg" for name in ("false_negative", "cascade", "roc", "auc", "calibration", "cohort")),
-        *(f"figures/{name}.csv" for name in ("roc", "calibration")),
+        *(f"figures/{name}.svg" for name in ("pathways", "thresholds", "subgroups_sln", "subgroups_nsln")),
+        *(f"figures/{name}.svg" for name in ("net_benefit", "survival")),
+        *(f"figures/{name}.csv" for name in ("roc", "calibration", "pathways", "thresholds")),
+        *(f"figures/{name}.csv" for name in ("subgroups", "net_benefit", "survival")),
     ]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     for path in first[1:]:
         if path.suffix == ".svg":
             ElementTree.parse(path)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one(
+    certified: StudyInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usdlr.report.study.pdf_or_say", lambda document: None)
+    (tmp_path / "report.html").write_text("old", encoding="utf-8")
+    (tmp_path / "report.pdf").write_bytes(b"old")
+    (tmp_path / "figures").write_bytes(b"no folder")
+    with pytest.raises(DataError, match="found no way to write"):
+        write_report(certified, tmp_path)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "old"
+    (tmp_path / "figures").unlink()
+    assert tmp_path / "report.pdf" not in write_report(certified, tmp_path)
+    assert not (tmp_path / "report.pdf").exists()
 
 
 @pytest.mark.parametrize("which", ["plain", "marked"])
@@ -185,7 +207,7 @@ def test_every_caption_and_figure_title_is_marked(marked: str) -> None:
         assert "simulated" in caption
         assert "uncertified" in caption
     titles = re.findall(r"<b>(Figure \d+\. .*?)</b>", marked)
-    assert len(titles) == 6
+    assert len(titles) == 12
     for title in titles:
         assert "simulated" in title
         assert "uncertified" in title
@@ -193,15 +215,20 @@ def test_every_caption_and_figure_title_is_marked(marked: str) -> None:
 
 
 def test_every_sentence_about_thresholds_or_groups_says_uncertified(marked: str) -> None:
-    reader = read(marked)
+    # There the thresholds are probabilities at which one would act, and the groups are those that are compared.
+    others = r'<section id="(worth|subgroups)".*?</section>'
+    page = re.sub(others, "", marked, flags=re.DOTALL)
+    reader = read(page)
     prose = [text for tag, text in reader.blocks if tag != "caption"]
-    prose += re.findall(r"<dd>(Uncertified.*?|[^<]*threshold[^<]*)</dd>", marked)
+    prose += re.findall(r"<dd>(Uncertified.*?|[^<]*threshold[^<]*)</dd>", page)
     lacking = []
     for block in prose:
         # A dash, a colon or a semicolon carries a sentence on; only a full stop ends it.
         for sentence in re.split(r"(?<=[A-Za-z0-9)%])\.\s", block.replace("\u00a0", " ")):
             about = re.search(r"threshold|risk group|\bgroups?\b|LR-SLN|HR-SLN", sentence)
-            sample = re.search(r"groups? of equal size", sentence)
+            sample = re.search(
+                r"groups? of equal size|how far two groups lie|between small groups|ratio to LR-SLN", sentence
+            )
             if about and not sample and "uncertified" not in sentence.lower():
                 lacking.append(sentence.strip())
     assert not lacking
@@ -337,10 +364,10 @@ def test_oracle_and_limit_stand_in_the_tables_of_a_simulation(
     text = words(page_of(with_metrics(certified, with_ceilings(dict(certified.metrics)))))
     n = int(((certified.labels["sln"] == 1) & certified.labels["nsln"].notna()).sum())
     for row in (
-        "Limit: the true form, measured on these images 0.88 (0.84–0.91) 0.88 (0.83–0.92) – 251",
-        "Oracle: best possible with the truth known 0.93 (0.90–0.96) 0.93 (0.89–0.97) – 251",
-        f"Limit: the true form, measured on these images 0.86 (0.80–0.91) 0.86 (0.79–0.92) – {n}",
-        f"Oracle: best possible with the truth known 0.92 (0.87–0.96) 0.92 (0.86–0.97) – {n}",
+        "Limit: the true form, measured on these images 0.88 (0.84–0.91) 0.88 (0.83–0.92) – – 251",
+        "Oracle: best possible with the truth known 0.93 (0.90–0.96) 0.93 (0.89–0.97) – – 251",
+        f"Limit: the true form, measured on these images 0.86 (0.80–0.91) 0.86 (0.79–0.92) – – {n}",
+        f"Oracle: best possible with the truth known 0.92 (0.87–0.96) 0.92 (0.86–0.97) – – {n}",
     ):
         assert row in text, row
     assert "The model's share of the way from chance (0.5) to the limit: 0.86 (0.71–0.98); paired bootstrap." in text
@@ -357,11 +384,25 @@ def test_real_patients_have_neither_oracle_nor_limit(certified: StudyInputs) -> 
 
 
 def test_every_field_of_the_page_is_documented_and_shown() -> None:
-    template = (Path(__file__).parents[2] / "usdlr/report/templates/study.html.j2").read_text(encoding="utf-8")
-    for kind, prefix in ((StudyPage, "page"), (Tile, "tile"), (Picture, "picture")):
+    template = (Path(__file__).parents[2] / "usdlr/report/templates/document.html.j2").read_text(encoding="utf-8")
+    prefixes = {
+        Document: "page",
+        Section: "section",
+        Tile: "tile",
+        Notice: "notice",
+        Picture: "picture",
+        LinkRow: "row",
+    }
+    for kind, prefix in prefixes.items():
         for field in fields(kind):
-            assert field.metadata.get("help", "").endswith("."), field.name
             assert re.search(rf"{prefix}\.{field.name}\b", template), field.name
+            assert re.search(rf"^    [\w, ]*\b{field.name}\b[\w, ]* : ", kind.__doc__ or "", re.MULTILINE), field.name
+
+
+def test_every_block_is_shown() -> None:
+    template = (Path(__file__).parents[2] / "usdlr/report/templates/document.html.j2").read_text(encoding="utf-8")
+    for kind in get_args(Block):
+        assert f'block.kind == "{kind.kind}"' in template
 
 
 def test_pictures_are_inline_and_described(plain: str) -> None:

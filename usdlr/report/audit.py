@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from usdlr.core.types import RiskGroup, Stage
+from usdlr.core.types import ContractStatus, RiskGroup, Split, Stage
 from usdlr.evaluation.cascade import cascade_rates
+from usdlr.report.flow import flow_conflicts
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.tables import events_text, finite
 
@@ -20,7 +22,9 @@ def conflicts(inputs: StudyInputs) -> tuple[str, ...]:
     """One sentence per disagreement, none where all agree.
 
     Compared are the number of axillae behind each stage's AUC and curve, the size of each risk group, and the missed
-    and deferred axillae, counted again from the decisions and the labels.
+    and deferred axillae, counted again from the decisions and the labels; whether decisions claim the certificates that
+    their folds have; and, where they were worked out, the axillae behind the weighted NSLN rate and the patients behind
+    the survival curves.
 
     Raises
     ------
@@ -36,9 +40,38 @@ def conflicts(inputs: StudyInputs) -> tuple[str, ...]:
         what = f"axillae in {inputs.marks.adjective}group {group}"
         pairs.append((what, int(told["groups"][group]["n"]), counted["groups"][group]["n"]))
     pairs += [(what, events_text(told[key]), events_text(counted[key])) for key, what in _RATES]
-    return tuple(
+    pairs += [*_certificates(inputs), *_verification(told, counted), *_survival(inputs)]
+    return flow_conflicts(inputs) + tuple(
         f"Number of {what}: the estimates say {first}, the predictions, decisions and labels give {second}. "
         f"Do not rely on the {inputs.marks.adjective}numbers of this page before this is resolved."
         for what, first, second in pairs
         if first != second
     )
+
+
+def _certificates(inputs: StudyInputs) -> Iterator[tuple[str, int, int]]:
+    """Axillae of folds with a certified contract, and axillae whose decision claims one."""
+    if "contract" not in inputs.decisions.columns:
+        return
+    folds: Mapping[str, Mapping[str, Any]] = inputs.metrics["cascade"]["folds"]
+    rows = inputs.predictions[
+        (inputs.predictions["split"] == Split.TEST) & (inputs.predictions["stage"] == str(Stage.SLN))
+    ]
+    certified = [fold for fold, entry in folds.items() if entry["status"] == ContractStatus.CERTIFIED]
+    claimed = inputs.decisions["contract"].astype(str) == ContractStatus.CERTIFIED
+    what = "axillae decided under a certified contract"
+    yield what, int(rows["fold"].astype(str).isin(certified).sum()), int(claimed.sum())
+
+
+def _verification(told: Mapping[str, Any], counted: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
+    found, share = told.get("verification"), counted["verified_share"]
+    if found is not None:
+        yield "SLN-positive axillae behind the weighted NSLN rate", int(found["sln_positive"]), int(share["n"])
+        yield "those of them with known NSLN status", int(found["verified"]), int(share["events"])
+
+
+def _survival(inputs: StudyInputs) -> Iterator[tuple[str, int, int]]:
+    found = inputs.metrics.get("survival") or {}
+    if "patients" in found:
+        n = int(found["patients"]) + int(found["unknown"])
+        yield "patients with known and unknown follow-up", n, int(inputs.decisions["patient_id"].nunique())

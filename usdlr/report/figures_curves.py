@@ -49,8 +49,8 @@ def roc_figure(inputs: StudyInputs) -> Drawing:
         f"Out-of-fold predictions, pooled over folds; {counts}. The NSLN stage is judged on SLN-positive axillae, "
         f"{inputs.known_nsln}. Shaded: pointwise 95 % Clopper-Pearson band of the model's sensitivity. "
         "Broken lines: baselines on the same axillae. Circle: sensitivity and specificity at the "
-        f"{inputs.marks.adjective}thresholds that each axilla was decided with. Areas under the curve with 95 % "
-        "intervals."
+        f"{inputs.marks.adjective}thresholds that each axilla was decided with; since every fold has its own, the "
+        "circle need not lie on the pooled curve. Areas under the curve with 95 % intervals."
     )
 
     # Of a few curves the legend fits under the diagonal; more, or long names, would hide them: it stands below.

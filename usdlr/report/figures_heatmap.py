@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from usdlr.report.style import BLUE, MEASURED_FONT, ORANGE, SKY, VERMILLION
 
 RAISES, LOWERS = VERMILLION, BLUE
 PANEL_PX, GAP_PX = 288, 8
+# A crop that adds this much (nat) when every place is in full colour: maps that add next to nothing stay pale.
+LEAST_FULL = 0.1
 # Full colour hides this much of the image underneath.
 MOST_OPAQUE = 0.75
 _DPI = 144.0
@@ -72,6 +75,8 @@ class HeatCase:
         Node status found; ``None``: unknown.
     unit : str
         ``mm``, or ``units`` where lengths are relative to the lesion.
+    area : float or None
+        Of the whole crop in mm² (square units); ``None``: worked out from the panels, see :meth:`crop_area`.
 
     Raises
     ------
@@ -88,6 +93,7 @@ class HeatCase:
     probability: float
     found: bool | None
     unit: str = "mm"
+    area: float | None = None
 
     def __post_init__(self) -> None:
         for name, array in (("lesion", self.lesion), ("ring", self.ring), *((p.block, p.values) for p in self.panels)):
@@ -102,14 +108,34 @@ class HeatCase:
         """Stem of its file."""
         return f"heatmap_{self.stage}_{self.number}"
 
+    def crop_area(self) -> float | None:
+        """Area of the crop in mm² (square units): as stated, else from what the panels' densities add up to.
+
+        The panel with the largest share inside its region tells it: what it adds inside, over the sum of its densities,
+        is the area of a pixel; exactly so where nothing lies outside. ``None`` where no panel tells.
+        """
+        if self.area is not None:
+            return self.area
+        for panel in sorted(self.panels, key=lambda one: -one.inside):
+            summed = float(np.sum(panel.values))
+            pixel = panel.adds * panel.inside / summed if summed else 0.0
+            if np.isfinite(pixel) and pixel > 0:
+                return pixel * self.crop.size
+        return None
+
 
 def full_colour(case: HeatCase) -> float:
-    """The log-odds per mm² of full colour, common to a case's panels: the 99th percentile of what is not zero.
+    """The log-odds per mm² of full colour, common to a case's panels.
 
-    A single hot pixel would otherwise leave all others pale; and lesions of different size have no common scale.
+    The 99th percentile of what is not zero, but at least the density at which the whole crop would add 0.1 nat. A
+    single hot pixel would otherwise leave all others pale, and lesions of different size have no common scale; without
+    the floor, a map that adds next to nothing would be as colourful as one that decides.
     """
     joined = np.concatenate([np.abs(panel.values[panel.values != 0]) for panel in case.panels] or [np.zeros(0)])
-    return float(np.percentile(joined, 99)) if joined.size else 1.0
+    if not joined.size:
+        return 1.0
+    area = case.crop_area()
+    return max(float(np.percentile(joined, 99)), LEAST_FULL / area if area else 0.0)
 
 
 def panel_words(case: HeatCase) -> list[str]:
@@ -233,4 +259,16 @@ def _outline(axes: Axes, region: NDArray[np.bool_], colour: str, line: str) -> N
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+    """Two significant digits: what hardly counts is said to hardly count, not to add nothing.
+
+    Examples
+    --------
+    >>> _signed(0.000524), _signed(0.4), _signed(1.26), _signed(0.0)
+    ('+0.00052', '+0.40', '+1.3', '0')
+    """
+    if not np.isfinite(value):
+        return f"{value}"
+    if value == 0:
+        return "0"
+    first = math.floor(math.log10(abs(float(f"{value:.1e}"))))
+    return f"{value:+.{max(0, 1 - first)}f}".replace("-", "\N{MINUS SIGN}")

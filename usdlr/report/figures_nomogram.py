@@ -11,7 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from usdlr.report.style import INK, MODEL_COLOUR, QUIET, RULE, VERMILLION, WIDTH_IN, Drawing, draw, heading
+from usdlr.report.tables import Estimate, count, estimate_text, finite
 
+BASELINE = "baseline, not the model that decides"
+_SCORE = "radiomics_score"  # as of usdlr.baselines.signature
 _LINE_IN = 0.52
 _LABELS = 0.235  # of the width
 _LABEL_CHARS = 22
@@ -51,7 +54,7 @@ class Read(Protocol):
 
 
 class NomogramLike(Protocol):
-    """What is drawn; reports and baselines share a floor and do not know each other."""
+    """What is drawn: a baseline's nomogram, or the readout of a model."""
 
     @property
     def outcome(self) -> str: ...  # noqa: D102
@@ -124,6 +127,43 @@ def nomogram_figure(
         _paint(axes, nomogram, reading, example)
 
     return draw(name, title, caption, (WIDTH_IN, height), paint)
+
+
+def baseline_note(
+    nomogram: NomogramLike, *, title: str, auc: Estimate | None = None, axillae: int | None = None
+) -> str:
+    """What a reader must know of a nomogram that is a baseline's: whose it is, how well it ranks, what it lacks.
+
+    Parameters
+    ----------
+    nomogram : Nomogram
+        Of a baseline.
+    title : str
+        The baseline's name on the page.
+    auc : mapping, optional
+        Its out-of-fold AUC, as of :meth:`usdlr.evaluation.intervals.Estimate.as_dict`.
+    axillae : int, optional
+        Axillae that it was fitted on; fewer than its rows where an axilla has several image sets.
+
+    Returns
+    -------
+    str
+        For the ``note`` of :func:`nomogram_figure`.
+    """
+    told = [f"This nomogram is that of the baseline \u201c{title}\u201d, not of the model that decides."]
+    if axillae is not None and axillae < nomogram.n:
+        told.append(
+            f"The {count(nomogram.n)} rows are image sets of {count(axillae)} axillae: an axilla with several counts "
+            "several times."
+        )
+    if all(variable.name != _SCORE for variable in nomogram.variables):
+        told.append("No radiomics feature was found to tell anything here: the signature holds none.")
+    if auc is not None and finite(auc.get("value")) is not None:
+        told.append(
+            f"Out of fold, fitted anew in every fold, the baseline reaches an AUC of {estimate_text(auc)}, n = "
+            f"{count(auc.get('n'))}."
+        )
+    return " ".join(told)
 
 
 def _paint(axes: Axes, nomogram: NomogramLike, reading: Read | None, example: Mapping[str, Any] | None) -> None:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.radiomics.catalogue.features import describe
-from usdlr.radiomics.selection.frequency import SelectionFrequency, SelectionStability
+from usdlr.radiomics.selection.frequency import SelectionFrequency
 from usdlr.radiomics.selection.penalty_path import PenaltyPath
 from usdlr.report.style import (
     BLUE,
@@ -154,15 +154,20 @@ def _told(words: str, found: SelectionFrequency) -> str:
         "training patients drawn again with replacement" if words == "bootstrap" else "the training part of each fold"
     )
     lost = f", {found.failed} more gave no choice" if found.failed else ""
-    return f"{found.sets} {words}s ({kind}{lost}): {_stability_words(found.stability)}."
+    return f"{found.sets} {words}s ({kind}{lost}): {_stability_words(found)}"
 
 
-def _stability_words(index: SelectionStability) -> str:
-    if index.value is None or index.low is None or index.high is None:
-        return "stability not defined for these sets"
+def _stability_words(found: SelectionFrequency) -> str:
+    index = found.stability
+    if index.value is None:
+        return "stability not defined for these sets."
+    # A kept table of an earlier version may hold an interval of two sets, whose ends are equal whatever they hold.
+    if found.sets < 3 or index.low is None or index.high is None:
+        spread = f"no interval can be given from {found.sets} sets"
+    else:
+        spread = f"{100 * index.level:.0f} % interval {index.low:.2f} to {index.high:.2f}"
     return (
-        f"stability {index.value:.2f} ({100 * index.level:.0f} % interval {index.low:.2f} to {index.high:.2f}; "
-        "1 always the same features, 0 as if drawn at random; Nogueira 2018)"
+        f"stability {index.value:.2f} ({spread}; 1 always the same features, 0 as if drawn at random; Nogueira 2018)."
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from usdlr.core.errors import TableError
 from usdlr.core.tables import DECISIONS, EXCLUSIONS, PREDICTIONS
 from usdlr.core.types import ContractStatus, RiskGroup, Split, Stage
+from usdlr.decision.wording import known_nsln, standing_mark
 from usdlr.radiomics.selection.frequency import SelectionFrequency
 from usdlr.report.figures_heatmap import HeatCase
 from usdlr.report.figures_nomogram import NomogramLike
@@ -113,6 +114,9 @@ class StudyInputs:
         Of the model's own signature readout by stage; empty where its networks' logits are read.
     heat_maps : sequence of HeatCase
         Where the shipped networks looked in tuning axillae; may be empty.
+    axillae : DataFrame
+        What is known of each tested axilla before surgery and after it, as of
+        :func:`usdlr.experiment.axillae.axilla_table`; empty where nobody asked for it.
 
     Raises
     ------
@@ -133,6 +137,7 @@ class StudyInputs:
     nomograms: Mapping[str, NomogramLike] = field(default_factory=dict)
     readouts: Mapping[str, NomogramLike] = field(default_factory=dict)
     heat_maps: Sequence[HeatCase] = ()
+    axillae: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         missing = [path for path in REQUIRED if not _present(self.metrics, path)]
@@ -174,7 +179,9 @@ class StudyInputs:
     @property
     def marks(self) -> Marks:
         """What every title and caption must carry."""
-        return Marks(bool(self.metrics["simulated"]), bool(self.proxies), self.uncertified)
+        folds = [one["status"] for one in self.metrics["cascade"]["folds"].values()]
+        word = standing_mark(self.contract["status"], folds)
+        return Marks(bool(self.metrics["simulated"]), bool(self.proxies), bool(word), word)
 
     @property
     def relative_diameter(self) -> float | None:
@@ -185,7 +192,7 @@ class StudyInputs:
     @property
     def known_nsln(self) -> str:
         """Whom every statement about NSLN status is about."""
-        return "among axillae with known status" if Stage.NSLN in self.proxies else "among dissected axillae"
+        return known_nsln(proxy=Stage.NSLN in self.proxies)
 
     def positive(self, stage: Stage) -> str:
         """The words for a stage's positive class, e.g. ``"sentinel node positive"``."""

@@ -1,146 +1,226 @@
-"""The study page: everything its template may show, and the template's rendering."""
+"""The study page, from a study's inputs and its figures."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from usdlr.core.types import ContractStatus, RiskGroup, Stage
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, P_NSLN, decision_reason
+from usdlr.report import page_stages as of_stages
 from usdlr.report import page_tables as parts
 from usdlr.report.audit import conflicts
+from usdlr.report.document import (
+    Block,
+    Document,
+    Figure,
+    Folded,
+    Gallery,
+    Listing,
+    Meanings,
+    Points,
+    Prose,
+    Section,
+    Tile,
+)
 from usdlr.report.inputs import StudyInputs
+from usdlr.report.limitations import limitations, limitations_section
+from usdlr.report.page_balance import balance_tables
+from usdlr.report.page_checklists import checklist_sections
 from usdlr.report.page_external import external_tables
-from usdlr.report.page_gallery import Picture, gallery_pictures, heat_note, heat_pictures
-from usdlr.report.page_tables import PageTable
+from usdlr.report.page_gallery import gallery_pictures, heat_note, heat_pictures
+from usdlr.report.page_net_benefit import net_benefit_section
+from usdlr.report.page_pathways import pathways_section
+from usdlr.report.page_subgroups import subgroups_section
+from usdlr.report.page_survival import survival_section
 from usdlr.report.redact import identifiers, redact_settings
-from usdlr.report.sentences import Notice, contract_statement, false_negative_notes, notices, summary
+from usdlr.report.sentences import (
+    contract_statement,
+    contract_words,
+    false_negative_notes,
+    notices,
+    summary,
+    verification_lines,
+)
 from usdlr.report.style import Drawing
-from usdlr.report.tables import NBSP, Estimate, count, events_text, finite, interval, number, percent, rate_interval
+from usdlr.report.tables import Estimate, count, events_text, finite, interval, number, percent, rate_interval
+
+GRAVEST = 3  # limitations on the first page
+SELECTION_NOTE = (
+    "Features are chosen among the training patients of each fold. What is chosen each time is a property of the "
+    "patients; what changes from fold to fold is chance, and no single choice should be read as a finding. Nomograms "
+    "are those of the baseline that chooses features, fitted for comparison; the model that decides is another."
+)
+SIGNATURE_NOTE = (
+    "The model reads its networks and the radiomics through one linear score, and combines it with the clinical "
+    "variables. Both are those of the model that ships; every figure above is counted on patients of the folds."
+)
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One headline number."""
+def study_page(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Document:
+    """Everything that the page shows.
 
-    label: str = field(metadata={"help": "What was measured."})
-    value: str = field(metadata={"help": "The number."})
-    detail: str = field(metadata={"help": "Interval and n."})
-
-
-@dataclass(frozen=True)
-class StudyPage:
-    """The context of ``study.html.j2``; texts are plain and escaped by the template, figures are SVG elements."""
-
-    title: str = field(metadata={"help": "Name of the experiment, with the marks of the cohort."})
-    question: str = field(metadata={"help": "The question that the experiment answers."})
-    summary: str = field(metadata={"help": "The study in one paragraph, main numbers first."})
-    tiles: tuple[Tile, ...] = field(metadata={"help": "Headline numbers."})
-    notices: tuple[Notice, ...] = field(metadata={"help": "Warnings, the gravest first."})
-    contract: tuple[str, ...] = field(metadata={"help": "The contract in words."})
-    contract_table: PageTable = field(metadata={"help": "Thresholds of bundle and folds."})
-    false_negatives: tuple[str, ...] = field(metadata={"help": "False-negative rates in words."})
-    rates_table: PageTable = field(metadata={"help": "False-negative and deferral rates."})
-    groups_table: PageTable = field(metadata={"help": "Make-up of the risk groups."})
-    group_meanings: tuple[tuple[str, str], ...] = field(metadata={"help": "Risk group and what it means."})
-    discrimination_tables: tuple[PageTable, ...] = field(metadata={"help": "AUC per stage."})
-    external_tables: tuple[PageTable, ...] = field(metadata={"help": "AUC on other sources' patients, if any."})
-    operating_table: PageTable = field(metadata={"help": "Sensitivity, specificity, predictive values."})
-    calibration_table: PageTable = field(metadata={"help": "Slope, intercept and Brier score."})
-    cohort_table: PageTable = field(metadata={"help": "Node status of the cohort."})
-    exclusions_table: PageTable = field(metadata={"help": "What was not used and why."})
-    quality_table: PageTable = field(metadata={"help": "Where pixel sizes and contours come from, and quality flags."})
-    figures: Mapping[str, Drawing] = field(metadata={"help": "Figures by name, as of draw_all."})
-    gallery: tuple[Picture, ...] = field(metadata={"help": "Example cases."})
-    gallery_note: str = field(metadata={"help": "How to read the gallery."})
-    heat_maps: tuple[Picture, ...] = field(metadata={"help": "Where the networks looked, beside the crops."})
-    heat_note: str = field(metadata={"help": "How to read the heat maps."})
-    making: tuple[str, ...] = field(metadata={"help": "How the study was made, in words."})
-    provenance_table: PageTable = field(metadata={"help": "Command, seed, hashes and versions."})
-    config: str = field(metadata={"help": "The resolved configuration, without identifiers."})
-    footer: str = field(metadata={"help": "The last line of every page."})
-
-
-def study_page(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> StudyPage:
-    """Everything that the page shows, from a study's inputs and its figures."""
-    names, marks = identifiers(inputs), inputs.marks
-    status = ContractStatus(inputs.contract["status"])
-    folds = sorted(inputs.metrics["cascade"]["folds"])
-    seed = inputs.provenance.get("seed")
-    version = inputs.provenance.get("versions", {}).get("usdlr", "of unknown version")
-    return StudyPage(
-        title=marks.title(str(inputs.metrics["experiment"])),
+    Parameters
+    ----------
+    inputs : StudyInputs
+        The study.
+    figures : mapping of str to Drawing
+        By name, as of :func:`usdlr.report.figures.draw_all`.
+    """
+    found = (
+        _contract(inputs),
+        _misses(inputs, figures),
+        _cascade(inputs, figures),
+        pathways_section(inputs, figures),
+        _discrimination(inputs, figures),
+        _calibration(inputs, figures),
+        net_benefit_section(inputs, figures),
+        subgroups_section(inputs, figures),
+        survival_section(inputs, figures),
+        _external(inputs),
+        _cohort(inputs, figures),
+        _selection(figures),
+        _gallery(inputs),
+        _readout(figures),
+        _heat(inputs),
+        limitations_section(inputs),
+        _making(inputs),
+    )
+    sections = tuple(section for section in found if section is not None)
+    said, warned = summary(inputs), notices(inputs, conflicts(inputs))
+    return Document(
+        kind="Study report",
+        title=inputs.marks.title(str(inputs.metrics["experiment"])),
         question=str(inputs.metrics["question"]),
-        summary=summary(inputs),
+        summary=said,
         tiles=_tiles(inputs),
-        notices=notices(inputs, conflicts(inputs)),
-        contract=contract_statement(inputs),
-        contract_table=parts.contract_table(inputs),
-        false_negatives=false_negative_notes(inputs),
-        rates_table=parts.rates_table(inputs),
-        groups_table=parts.groups_table(inputs),
-        group_meanings=tuple(
-            (str(group), decision_reason(group, status))
-            for group in RiskGroup
-            if group is not RiskGroup.DEFER or inputs.metrics["cascade"]["groups"][group]["n"]
-        ),
-        discrimination_tables=tuple(parts.discrimination_table(inputs, stage) for stage in Stage),
-        external_tables=external_tables(inputs),
-        operating_table=parts.operating_table(inputs),
-        calibration_table=parts.calibration_table(inputs),
-        cohort_table=parts.cohort_table(inputs),
-        exclusions_table=parts.exclusions_table(inputs, names),
-        quality_table=parts.quality_table(inputs),
-        figures=figures,
-        gallery=gallery_pictures(inputs),
-        gallery_note=(
-            "Solid orange line: lesion contour. Dashed blue line: outer edge of the peritumoral ring. Pictures stand "
-            f"in the true proportions of the tissue; {_bar(inputs)} Colour, where present: stiffness in kPa, "
-            f"on one scale for all cases. Case numbers are pseudonyms made for this page. {P_NSLN} holds only if the "
-            "sentinel node is positive."
-        ),
-        heat_maps=heat_pictures(inputs),
-        heat_note=heat_note(inputs),
-        making=(
-            f"{len(folds)} folds; the unit of splitting is the patient, the unit of every statistic is the axilla. In "
-            "each fold, scalers, selectors and calibrators are fitted on training and tuning patients, the "
-            f"{marks.adjective}thresholds on calibration patients alone, and every rate and curve above is counted on "
-            "test patients.",
-            f"Seed: {seed if seed is not None else 'none'}. Made with usdlr {version}.",
-        ),
-        provenance_table=parts.provenance_table(inputs, names),
-        config=redact_settings(inputs.config_yaml, names),
+        notices=warned,
+        opening=_opening(inputs, " ".join([said, *(notice.text for notice in warned)])),
+        sections=(*sections, *checklist_sections(inputs, [section.anchor for section in sections])),
         footer=f"{NOT_A_MEDICAL_DEVICE} {_cohort_behind(inputs)}",
     )
 
 
-def render(page: StudyPage) -> str:
-    """The page as HTML."""
-    return _environment().get_template("study.html.j2").render(page=page)
+def _opening(inputs: StudyInputs, told: str) -> tuple[Block, ...]:
+    """The contract in one sentence and the gravest limitations, but for what the page has said by then."""
+    contract = contract_words(inputs)
+    grave = tuple(line for line in limitations(inputs) if _first_sentence(line) not in told)[:GRAVEST]
+    lines = (*((contract,) if contract not in told else ()), *(("Before anybody acts on it:",) if grave else ()))
+    return (*((Prose(lines),) if lines else ()), *((Points(grave),) if grave else ()))
 
 
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("usdlr.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_tied,
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[A-Za-z0-9)%])\.\s", text, maxsplit=1)[0].rstrip(".")
+
+
+def _contract(inputs: StudyInputs) -> Section:
+    blocks = (Prose(contract_statement(inputs)), parts.contract_table(inputs))
+    return Section("contract", "Contract", "The false-negative contract", blocks)
+
+
+def _misses(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Section:
+    words = (*false_negative_notes(inputs), *verification_lines(inputs))
+    blocks = (Prose(words), Figure(figures["false_negative"]), parts.rates_table(inputs))
+    return Section("misses", "False negatives", "False-negative rates", blocks)
+
+
+def _cascade(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Section:
+    status, groups = ContractStatus(inputs.contract["status"]), inputs.metrics["cascade"]["groups"]
+    meanings = tuple(
+        (str(group), decision_reason(group, status))
+        for group in RiskGroup
+        if group is not RiskGroup.DEFER or groups[group]["n"]
     )
+    blocks = (Figure(figures["cascade"]), parts.groups_table(inputs), Meanings(meanings))
+    return Section("cascade", "Cascade", "The cascade", blocks)
 
 
-def _tied(value: object) -> object:
-    """Plain text whose per cent signs never begin a line."""
-    if isinstance(value, str) and not hasattr(value, "__html__"):
-        return re.sub(r"(?<=\d) %", f"{NBSP}%", value)
-    return value
+def _discrimination(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Section:
+    twosided = of_stages.patients_table(inputs)
+    blocks: tuple[Block, ...] = (
+        Figure(figures["roc"]),
+        Figure(figures["auc"]),
+        *(of_stages.discrimination_table(inputs, stage) for stage in Stage),
+        of_stages.ranking_table(inputs),
+        of_stages.operating_table(inputs),
+        *((twosided,) if twosided else ()),
+    )
+    return Section("discrimination", "Discrimination", "Discrimination", blocks)
+
+
+def _calibration(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Section:
+    blocks = (Figure(figures["calibration"]), of_stages.calibration_table(inputs))
+    return Section("calibration", "Calibration", "Calibration", blocks)
+
+
+def _external(inputs: StudyInputs) -> Section | None:
+    tables = external_tables(inputs)
+    return Section("external", "External", "External patients", tables) if tables else None
+
+
+def _selection(figures: Mapping[str, Drawing]) -> Section | None:
+    names = [f"{kind}_{stage}" for kind in ("selection", "nomogram") for stage in Stage]
+    shown = _figures(figures, names)
+    return Section("selection", "Features", "Features chosen", (Prose((SELECTION_NOTE,)), *shown)) if shown else None
+
+
+def _cohort(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Section:
+    blocks: tuple[Block, ...] = (
+        Figure(figures["cohort"]),
+        parts.cohort_table(inputs),
+        *balance_tables(inputs),
+        parts.exclusions_table(inputs, identifiers(inputs)),
+        parts.quality_table(inputs),
+    )
+    return Section("cohort", "Cohort", "Cohort and exclusions", blocks)
+
+
+def _gallery(inputs: StudyInputs) -> Section | None:
+    pictures = gallery_pictures(inputs)
+    note = (
+        "Solid orange line: lesion contour. Dashed blue line: outer edge of the peritumoral ring. Pictures stand "
+        f"in the true proportions of the tissue; {_bar(inputs)} Colour, where present: stiffness in kPa, "
+        f"on one scale for all cases. Case numbers are pseudonyms made for this page. {P_NSLN} holds only if the "
+        "sentinel node is positive."
+    )
+    return Section("gallery", "Cases", "Example cases", (Prose((note,)), Gallery(pictures))) if pictures else None
+
+
+def _readout(figures: Mapping[str, Drawing]) -> Section | None:
+    shown = _figures(figures, [f"readout_{stage}" for stage in Stage])
+    blocks = (Prose((SIGNATURE_NOTE,)), *shown)
+    return Section("readout", "Signature", "The model's signature", blocks) if shown else None
+
+
+def _heat(inputs: StudyInputs) -> Section | None:
+    pictures = heat_pictures(inputs)
+    blocks = (Prose((heat_note(inputs),)), Gallery(pictures, wide=True))
+    return Section("heat", "Heat maps", "Where the networks looked", blocks) if pictures else None
+
+
+def _making(inputs: StudyInputs) -> Section:
+    names, marks = identifiers(inputs), inputs.marks
+    folds = sorted(inputs.metrics["cascade"]["folds"])
+    seed = inputs.provenance.get("seed")
+    version = inputs.provenance.get("versions", {}).get("usdlr", "of unknown version")
+    words = (
+        f"{len(folds)} folds; the unit of splitting is the patient. Rates and curves count axillae; the contract, "
+        "survival, bootstraps and permutations count patients, both axillae of one together. In each fold, scalers, "
+        "selectors and calibrators are fitted on training and tuning patients, the "
+        f"{marks.adjective}thresholds on calibration patients alone, and every rate and curve above is counted on "
+        "test patients.",
+        f"Seed: {seed if seed is not None else 'none'}. Made with usdlr {version}.",
+    )
+    blocks = (
+        Prose(words),
+        Folded("Versions, hashes and seed", (parts.provenance_table(inputs, names),)),
+        Folded("Resolved configuration", (Listing(redact_settings(inputs.config_yaml, names)),)),
+    )
+    return Section("making", "How it was made", "How it was made", blocks)
+
+
+def _figures(figures: Mapping[str, Drawing], names: list[str]) -> tuple[Block, ...]:
+    return tuple(Figure(figures[name]) for name in names if name in figures)
 
 
 def _cohort_behind(inputs: StudyInputs) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from usdlr.core.types import Stage
+from usdlr.report.document import PageTable
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.page_tables import PageTable
 from usdlr.report.tables import EN_DASH, count, estimate_text, finite, method_text
 
 

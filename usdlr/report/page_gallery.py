@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass, field
-
 from usdlr.core.types import Stage
 from usdlr.decision.wording import P_NSLN, P_SLN
+from usdlr.report.document import Picture
 from usdlr.report.figures_heatmap import HeatCase, full_colour, panel_words, render_heat
 from usdlr.report.gallery import GalleryCase, render_case, stiffness_scale_kpa
 from usdlr.report.inputs import StudyInputs
@@ -14,17 +12,6 @@ from usdlr.report.redact import identifiers, redact
 from usdlr.report.tables import percent
 
 AREA = {"mm": "mm²", "units": "square unit"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture, ready to show."""
-
-    title: str = field(metadata={"help": "Case number with the marks of the cohort."})
-    source: str = field(metadata={"help": "The PNG as a data URI."})
-    alternative: str = field(metadata={"help": "What the picture shows, for those who cannot see it."})
-    lines: tuple[tuple[str, str], ...] = field(metadata={"help": "Pairs of label and value underneath."})
-    wide: bool = field(metadata={"help": "Whether several pictures stand side by side in it."})
 
 
 def gallery_pictures(inputs: StudyInputs) -> tuple[Picture, ...]:
@@ -50,11 +37,12 @@ def heat_note(inputs: StudyInputs) -> str:
     return (
         "What the networks of the bundle use in axillae of its tuning patients, evenly spread from the lowest to the "
         "highest probability. On the left the crop; beside it one panel per image block: vermillion raises the "
-        "log-odds, blue lowers them, on a colour scale of the case's own. The number behind a block is what its whole "
-        "map adds to the log-odds before calibration, compared with an empty image, by this image alone. A map is as "
-        "coarse as the last feature map of the networks, and shows what they use, not what causes a metastasis. Solid "
-        "orange line: lesion contour. Dashed blue line: outer edge of the peritumoral ring. Numbers are pseudonyms "
-        "made for this page."
+        "log-odds, blue lowers them, on a colour scale of the case's own, whose full colour is at least the density at "
+        "which the whole crop would add 0.1 nat: a pale map adds next to nothing. The number behind a block is what "
+        "its whole map adds to the log-odds before calibration, compared with an empty image, by this image "
+        "alone. A map is as coarse as the last feature map of the networks, and shows what they use, not what causes a "
+        "metastasis. Solid orange line: lesion contour. Dashed blue line: outer edge of the peritumoral ring. Numbers "
+        "are pseudonyms made for this page."
     )
 
 
@@ -62,7 +50,7 @@ def _example(inputs: StudyInputs, case: GalleryCase, scale_kpa: float) -> Pictur
     beside = "; beside it the stiffness in kPa" if case.stiffness is not None else ""
     return Picture(
         title=inputs.marks.title(f"Case {case.number}"),
-        source=_embedded(render_case(case, scale_kpa)),
+        png=render_case(case, scale_kpa),
         alternative=(
             f"Case {case.number}: B-mode image with lesion contour, peritumoral ring and 10 {case.unit} scale bar"
             f"{beside}."
@@ -82,7 +70,7 @@ def _heat(inputs: StudyInputs, case: HeatCase) -> Picture:
     panels, stage = panel_words(case), str(case.stage).upper()
     return Picture(
         title=heat_title(inputs, case),
-        source=_embedded(render_heat(case)),
+        png=render_heat(case),
         alternative=f"Heat map {case.number}, {stage} stage, from left to right: {'; '.join(panels)}.",
         lines=(
             *((f"Panel {place}", words) for place, words in enumerate(panels, start=1)),
@@ -92,10 +80,6 @@ def _heat(inputs: StudyInputs, case: HeatCase) -> Picture:
         ),
         wide=True,
     )
-
-
-def _embedded(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def _status(found: bool | None) -> str:

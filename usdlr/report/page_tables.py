@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from usdlr.core.types import ContractStatus, RiskGroup, Stage
+from usdlr.core.types import RiskGroup, Stage
+from usdlr.decision.wording import standing
+from usdlr.report.document import PageTable
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.redact import redact, redact_settings
 from usdlr.report.tables import (
-    CEILINGS,
     EN_DASH,
     NBSP,
-    Estimate,
     count,
-    estimate_text,
     events_text,
     exclusion_words,
     finite,
-    method_text,
+    methods_of,
     number,
     percent,
     promise,
@@ -28,31 +26,6 @@ from usdlr.report.tables import (
 )
 
 _LONGEST_EXAMPLE = 220
-
-
-@dataclass(frozen=True)
-class PageTable:
-    """One table of the page.
-
-    Parameters
-    ----------
-    caption : str
-        What it holds, with the marks of the cohort.
-    head : tuple of str
-        Column headings.
-    rows : tuple of tuple of str
-        Cells; the first names the row.
-    notes : tuple of str
-        Methods and n, printed underneath.
-    texts : tuple of int
-        Positions of the columns that hold words rather than figures; the first always does.
-    """
-
-    caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    texts: tuple[int, ...] = ()
 
 
 def contract_table(inputs: StudyInputs) -> PageTable:
@@ -84,11 +57,10 @@ def contract_table(inputs: StudyInputs) -> PageTable:
 
 
 def _contract_row(name: str, contract: Mapping[str, Any]) -> tuple[str, ...]:
-    certified = contract["status"] == ContractStatus.CERTIFIED
     needed, p_value = contract["required_positives"], finite(contract["p_value"])
     return (
         name,
-        "certified" if certified else "uncertified",
+        standing(contract["status"]),
         number(contract["t_sln"], 3),
         number(contract["t_nsln"], 3),
         *(f"{count(contract['misses'][stage])} of {count(contract['positives'][stage])}" for stage in Stage),
@@ -117,7 +89,7 @@ def rates_table(inputs: StudyInputs) -> PageTable:
         ("", "Rate (95 % interval)", "Axillae", "Tolerated (alpha)"),
         tuple((label, rate_text(cascade[key]), events_text(cascade[key]), target) for label, key, target in entries),
         (
-            f"Rates: {'; '.join(_methods(cascade[key] for _, key, _ in entries))}.",
+            f"Rates: {'; '.join(methods_of(cascade[key] for _, key, _ in entries))}.",
             "Interval ends are rounded outward. Deferred axillae are never misses.",
         ),
     )
@@ -138,131 +110,6 @@ def groups_table(inputs: StudyInputs) -> PageTable:
         ("", "Axillae", "Share", "SLN positive", "SLN unknown", "NSLN positive", "NSLN unknown"),
         tuple(rows),
         ("Counts of axillae. NSLN unknown: SLN-positive axillae without known NSLN status.",),
-    )
-
-
-def discrimination_table(inputs: StudyInputs, stage: Stage) -> PageTable:
-    """Areas under the curve of the model and the baselines, and the model's lead over each."""
-    model, baselines = inputs.metrics["stages"][stage], inputs.metrics["baselines"]
-    rows = [
-        (
-            "Model",
-            estimate_text(model["auc"]),
-            estimate_text(model["auc_mean_over_folds"]),
-            EN_DASH,
-            count(model["auc"].get("n")),
-        )
-    ]
-    pooled, means, leads = [model["auc"]], [model["auc_mean_over_folds"]], []
-    for name, entry in baselines.items():
-        part = entry["stages"][stage]
-        rows.append(
-            (
-                inputs.baseline_title(name),
-                estimate_text(part["auc"]),
-                estimate_text(part["auc_mean_over_folds"]),
-                estimate_text(part["difference"]),
-                count(part["auc"].get("n")),
-            )
-        )
-        pooled.append(part["auc"])
-        means.append(part["auc_mean_over_folds"])
-        leads.append(part["difference"])
-    for label, best in inputs.ceilings(stage):
-        auc, mean = best["auc"], best["auc_mean_over_folds"]
-        rows.append((label, estimate_text(auc), estimate_text(mean), EN_DASH, count(auc.get("n"))))
-        pooled.append(auc)
-        means.append(mean)
-    among = "" if stage is Stage.SLN else f"Judged on SLN-positive axillae, {inputs.known_nsln}. "
-    return PageTable(
-        inputs.marks.title(f"Discrimination, {stage.upper()} stage"),
-        (
-            "",
-            "AUC, pooled over folds (95 % interval)",
-            "AUC, mean over folds (95 % interval)",
-            "Model minus baseline (95 % interval)",
-            "n",
-        ),
-        tuple(rows),
-        (
-            f"{among}n: axillae with known status. AUC: area under the ROC curve; pooled: one curve over all "
-            "out-of-fold predictions, each from its fold's model.",
-            *(
-                f"{word}: {'; '.join(_methods(part))}."
-                for word, part in (("Pooled", pooled), ("Mean", means), ("Difference", leads))
-                if part
-            ),
-            *_ceiling_notes(inputs, stage),
-        ),
-    )
-
-
-def _ceiling_notes(inputs: StudyInputs, stage: Stage) -> tuple[str, ...]:
-    """What limit and oracle are, and how near the model comes; nothing for real patients."""
-    notes = [f"{meaning}." for name, _, meaning in CEILINGS if name in inputs.metrics]
-    share = inputs.share_of_limit(stage)
-    if share is not None:
-        known = finite(share.get("value")) is not None
-        how = f"; {method_text(share)}" if known else ""
-        notes.append(f"The model's share of the way from chance (0.5) to the limit: {estimate_text(share)}{how}.")
-    return tuple(notes)
-
-
-def operating_table(inputs: StudyInputs) -> PageTable:
-    """Sensitivity, specificity and predictive values at the thresholds that each axilla was decided with."""
-    keys = (
-        ("sensitivity", "Sensitivity"),
-        ("specificity", "Specificity"),
-        ("ppv", "Positive predictive value"),
-        ("npv", "Negative predictive value"),
-    )
-    rows, shown = [], []
-    for key, label in keys:
-        cells = []
-        for stage in Stage:
-            entry = inputs.metrics["stages"][stage][key]
-            shown.append(entry)
-            cells += [rate_text(entry), events_text(entry)]
-        rows.append((label, *cells))
-    return PageTable(
-        inputs.marks.title("Operating point of each stage on its own"),
-        ("", "SLN stage (95 % interval)", "Axillae", "NSLN stage (95 % interval)", "Axillae"),
-        tuple(rows),
-        (
-            f"A positive call is a probability at or above the {inputs.marks.adjective}threshold of the axilla's own "
-            f"test fold. The NSLN stage is judged on SLN-positive axillae, {inputs.known_nsln}. Rates: "
-            f"{'; '.join(_methods(shown))}.",
-        ),
-    )
-
-
-def calibration_table(inputs: StudyInputs) -> PageTable:
-    """Slope, intercept and Brier score per stage."""
-    keys = (
-        ("calibration_slope", "Calibration slope", "1"),
-        ("calibration_intercept", "Calibration intercept", "0"),
-        ("brier", "Brier score", "0"),
-    )
-    stages = inputs.metrics["stages"]
-    return PageTable(
-        inputs.marks.title("Calibration"),
-        ("", "SLN stage (95 % interval)", "n", "NSLN stage (95 % interval)", "n", "Ideal"),
-        tuple(
-            (
-                label,
-                *(
-                    cell
-                    for stage in Stage
-                    for cell in (
-                        estimate_text(stages[stage][key], 2 if key != "brier" else 3),
-                        count(stages[stage][key].get("n")),
-                    )
-                ),
-                ideal,
-            )
-            for key, label, ideal in keys
-        ),
-        tuple(f"{label}: {'; '.join(_methods(stages[stage][key] for stage in Stage))}." for key, label, _ in keys),
     )
 
 
@@ -352,8 +199,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, st
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value)
-
-
-def _methods(estimates: Iterable[Estimate]) -> tuple[str, ...]:
-    """The distinct methods of estimates that have a value, in the order they appear."""
-    return tuple(dict.fromkeys(method_text(entry) for entry in estimates if finite(entry.get("value")) is not None))

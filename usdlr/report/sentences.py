@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from usdlr.core.types import ContractStatus, RiskGroup, Stage
 from usdlr.decision.contract import Contract
+from usdlr.decision.settings import MARGINAL
 from usdlr.decision.wording import (
     NOT_A_MEDICAL_DEVICE,
+    P_NSLN,
+    P_SLN,
     SIMULATED,
+    UNCERTIFIED,
     cohort_line,
     contract_sentence,
+    deferred_sentence,
     proxy_notice,
     rate_sentence,
+    strata_sentences,
+    verification_sentence,
 )
+from usdlr.evaluation.verified import read_verified
+from usdlr.report.document import Notice
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.tables import (
     Estimate,
@@ -27,42 +35,39 @@ from usdlr.report.tables import (
     method_text,
     not_estimable,
     number,
+    plural,
     promise,
     rate_text,
 )
 
-
-@dataclass(frozen=True)
-class Notice:
-    """A warning in a box of its own.
-
-    Parameters
-    ----------
-    kind : str
-        ``device``, ``simulated``, ``proxy``, ``relative``, ``uncertified`` or ``conflict``; the page styles it by this
-        word.
-    title, text : str
-        Heading and sentences.
-    """
-
-    kind: str
-    title: str
-    text: str
+VARIABLES: Mapping[str, str] = {
+    "p_sln": f"log-odds of {P_SLN}",
+    "p_nsln": f"log-odds of {P_NSLN}",
+    "tumour_size_mm": "tumour size in mm",
+    "age_years": "age in years",
+}
 
 
 def contract_words(inputs: StudyInputs) -> str:
     """What the bundle's contract promises, or why it promises nothing."""
-    return contract_sentence(Contract.from_dict(inputs.contract), known_nsln=inputs.known_nsln)
+    return contract_sentence(_contract(inputs), known_nsln=inputs.known_nsln)
+
+
+def _contract(inputs: StudyInputs) -> Contract:
+    return Contract.from_dict(inputs.contract)
 
 
 def notices(inputs: StudyInputs, conflicts: tuple[str, ...]) -> tuple[Notice, ...]:
     """Everything a reader must know before the first number."""
     found = [Notice("conflict", "This page contradicts itself", text) for text in conflicts]
     if inputs.uncertified:
+        held = _contract(inputs).marginal_held
         found.append(
             Notice(
                 "uncertified",
-                "Uncertified: the false-negative promise could not be made",
+                "Uncertified: a marginal promise only, without a stated confidence"
+                if held
+                else "Uncertified: the false-negative promise could not be made",
                 (
                     f"{contract_words(inputs)} Every group, threshold and rate on this page is uncertified "
                     "and may not be used to spare anybody surgery."
@@ -177,24 +182,93 @@ def _area(auc: Estimate) -> str:
 
 
 def contract_statement(inputs: StudyInputs) -> tuple[str, ...]:
-    """The bundle's contract in words, whom it is about, and what the folds add."""
-    adjective = inputs.marks.adjective
-    alpha, delta = inputs.contract["alpha"], inputs.contract["delta"]
-    folds: Mapping[str, Any] = inputs.metrics["cascade"]["folds"]
-    kept = sum(entry["status"] == ContractStatus.CERTIFIED for entry in folds.values())
+    """The bundle's contract in words: what it promises, to whom, whom it defers, and what the folds add."""
+    contract = _contract(inputs)
     lines = [
         contract_words(inputs),
-        f"Asked for: at most {promise(alpha['sln'])} of SLN-positive and at most {promise(alpha['nsln'])} of "
-        f"NSLN-positive axillae missed (alpha), with a chance of at most {promise(delta)} that this statement is "
-        "wrong (delta), joint over both endpoints. It is tested with exact binomial p-values on calibration patients "
-        "who were used for nothing else.",
+        _asked_for(contract),
+        "Counted are patients: one with two positive axillae counts once, and as missed if either is.",
         "The contract is about patients exchangeable with the calibration patients. At another centre, with another "
         "scanner or in another population it is void until it is established anew there.",
-        f"The contract belongs to the {adjective}thresholds of the exported bundle. The false-negative rates below "
-        f"estimate the procedure: each axilla was decided in its own test fold, with the {adjective}thresholds of "
-        f"that fold's calibration patients. {kept} of {len(folds)} folds' contracts were certified.",
+        deferred_sentence(contract),
+        *_strata(inputs, contract),
+        _folds_beside(inputs, contract),
     ]
+    return tuple(line for line in lines if line)
+
+
+def _asked_for(contract: Contract) -> str:
+    alpha = contract.alpha
+    asked = (
+        f"Asked for: at most {promise(alpha['sln'])} of SLN-positive and at most {promise(alpha['nsln'])} of "
+        "NSLN-positive axillae missed (alpha)"
+    )
+    if contract.kind == MARGINAL:
+        return (
+            f"{asked}, on average over calibration samples: the marginal target, the weaker of two. It states no "
+            "confidence, and what one sample gives may miss more. It is found by conformal risk control on calibration "
+            "patients who were used for nothing else."
+        )
+    return (
+        f"{asked}, with a chance of at most {promise(contract.delta)} that this statement is wrong (delta), joint over "
+        "both endpoints. It is tested with exact binomial p-values on calibration patients who were used for nothing "
+        "else."
+    )
+
+
+def _strata(inputs: StudyInputs, contract: Contract) -> list[str]:
+    """What is promised in every stratum, and that this page does not show it; empty without strata."""
+    told = strata_sentences(contract, known_nsln=inputs.known_nsln)
+    if not told:
+        return []
+    weaker = "" if contract.certified else f"{UNCERTIFIED} "
+    return [
+        *told,
+        f"The bundle decides every stratum by its own contract; the {weaker}out-of-fold decisions on this page rest on "
+        f"the {weaker}thresholds of all axillae together.",
+    ]
+
+
+def _folds_beside(inputs: StudyInputs, contract: Contract) -> str:
+    """Whose thresholds stand behind the rates of the page, and how many of them keep their promise."""
+    folds: Mapping[str, Any] = inputs.metrics["cascade"]["folds"]
+    kept = sum(Contract.from_dict(entry).answers for entry in folds.values())
+    own = "" if contract.certified else f"{UNCERTIFIED} "
+    told = (
+        f"{kept} of {len(folds)} folds kept the marginal target on their calibration patients."
+        if contract.kind == MARGINAL
+        else f"{kept} of {len(folds)} folds' contracts were certified."
+    )
+    return (
+        f"The contract belongs to the {own}thresholds of the exported bundle. The false-negative rates below estimate "
+        f"the procedure: each axilla was decided in its own test fold, with the {inputs.marks.adjective}thresholds of "
+        f"that fold's calibration patients. {told}"
+    )
+
+
+def verification_lines(inputs: StudyInputs) -> tuple[str, ...]:
+    """What the axillae without known NSLN status may do to the NSLN rate; empty where that was not worked out."""
+    plain = inputs.metrics["cascade"].get("verification")
+    if plain is None:
+        return ()
+    proxy = Stage.NSLN in inputs.proxies
+    found = read_verified(plain)
+    lines = [verification_sentence(found, proxy=proxy)]
+    if 0 < found.verified < found.sln_positive:
+        left_out = "".join(
+            f"; {_variable(name)} is left out, unknown for {plural(n, 'axilla', 'axillae')}"
+            for name, n in plain["left_out"].items()
+        )
+        lines.append(
+            f"Variables used: {', '.join(map(_variable, plain['covariates']))}{left_out}. Whatever else decided "
+            f"{'whether the status is known' if proxy else 'about dissection'} is not in the weighted rate. It is "
+            f"found with inverse probability weights, {found.method.split(', ', 1)[-1]}."
+        )
     return tuple(lines)
+
+
+def _variable(name: str) -> str:
+    return VARIABLES.get(name, name.replace("_", " "))
 
 
 def uncertified_folds(inputs: StudyInputs) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +100,9 @@ class Marks:
     proxy : bool
         At least one endpoint is a stand-in for node status.
     uncertified : bool
-        The false-negative contract could not be certified.
+        The false-negative contract of the bundle, or of a fold, could not be certified.
+    standing : str
+        The word for it, as of :func:`usdlr.decision.wording.standing_mark`; empty: ``uncertified``.
 
     Examples
     --------
@@ -113,11 +115,12 @@ class Marks:
     simulated: bool
     proxy: bool
     uncertified: bool
+    standing: str = ""
 
     @property
     def words(self) -> tuple[str, ...]:
         """The words that apply, in their fixed order."""
-        pairs = ((self.simulated, "simulated"), (self.proxy, "proxy endpoint"), (self.uncertified, "uncertified"))
+        pairs = ((self.simulated, "simulated"), (self.proxy, "proxy endpoint"), (self.uncertified, self._standing))
         return tuple(word for applies, word in pairs if applies)
 
     def title(self, text: str) -> str:
@@ -127,7 +130,11 @@ class Marks:
     @property
     def adjective(self) -> str:
         """``"uncertified "`` or nothing, to stand before a word such as *threshold* or *group*."""
-        return "uncertified " if self.uncertified else ""
+        return f"{self._standing} " if self.uncertified else ""
+
+    @property
+    def _standing(self) -> str:
+        return self.standing or "uncertified"
 
 
 def finite(value: Any) -> float | None:
@@ -294,6 +301,25 @@ def method_text(estimate: Estimate) -> str:
     ('AUC, DeLong interval', 'method not stated')
     """
     return str(estimate.get("method") or "method not stated")
+
+
+def methods_of(estimates: Iterable[Estimate]) -> tuple[str, ...]:
+    """The distinct methods of estimates that have a value, in the order they appear."""
+    return tuple(dict.fromkeys(method_text(entry) for entry in estimates if finite(entry.get("value")) is not None))
+
+
+def p_text(p_value: Any) -> str:
+    """A p-value as it stands in a cell.
+
+    Examples
+    --------
+    >>> p_text(0.0321), p_text(0.31), p_text(0.00004), p_text(None)
+    ('0.032', '0.31', '<0.001', '–')
+    """
+    p = finite(p_value)
+    if p is None:
+        return EN_DASH
+    return "<0.001" if p < 0.001 else number(p, 3 if p < 0.095 else 2)
 
 
 def exclusion_words(code: str) -> str:

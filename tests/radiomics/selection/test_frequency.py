@@ -64,6 +64,14 @@ def test_where_stability_is_not_defined_it_is_none(chosen: Any) -> None:
     assert (found.value, found.low, found.high) == (None, None, None)
 
 
+def test_two_sets_have_a_stability_but_no_interval() -> None:
+    """By hand: shares 1, 0.5, 0.5, 0, 0, so 1 - 2 * 0.1 / 0.24."""
+    found = stability_index([[1, 1, 0, 0, 0], [1, 0, 1, 0, 0]])
+    assert found.value == pytest.approx(1 - 2 * 0.1 / 0.24)
+    assert (found.low, found.high) == (None, None)
+    assert stability_index([[1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 0, 0]]).low is not None
+
+
 def test_frequencies_are_counted_by_hand() -> None:
     found = selection_frequencies({0: ["b", "a"], 1: ["b", "c"], "last": ["b", "a", "d"]}, ["a", "b", "c", "d", "e"])
     assert found.counts == {"b": 3, "a": 2, "c": 1, "d": 1}

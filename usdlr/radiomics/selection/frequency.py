@@ -38,6 +38,7 @@ class SelectionStability:
     low, high : float or None
         Interval by the normal approximation; ``high`` is cut at 1. It takes the sets to be independent: those of
         overlapping folds or of bootstraps are not, and theirs describes the spread among these sets, not among studies.
+        None with fewer than three sets: of two, each agrees with the other alike, so that nothing is left to vary.
     level : float
         Of the interval.
     """
@@ -129,6 +130,8 @@ def stability_index(chosen: npt.ArrayLike, level: float = 0.95) -> SelectionStab
     by_chance = mean_size * (1 - mean_size)
     value = 1 - sets / (sets - 1) * float((share * (1 - share)).mean()) / by_chance
     size = z.sum(axis=1) / features
+    if sets < 3:
+        return SelectionStability(round(value, 12), None, None, level)
     part = (
         z @ share / features - size * mean_size + value / 2 * (2 * size * mean_size - size - mean_size + 1)
     ) / by_chance
