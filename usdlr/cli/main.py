@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "run an experiment: features, folds, fits, cascade, report, bundle",
     "fit": "fit one stage of one fold, everything overridable",
     "runs": "compare runs: what differs in them, and what each came to",
+    "report": "write report.html, report.pdf and figures of a finished run again, from its tables",
     "sweep": "run an ablation grid or a search of settings from one file",
     "predict": "apply a bundle to a cohort",
     "embed": "write the networks' embeddings of a cohort as a feature table",

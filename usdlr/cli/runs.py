@@ -10,8 +10,8 @@ import pandas as pd
 
 from usdlr.cli.parsing import new_parser, parse
 from usdlr.core.files import write_atomic
-from usdlr.core.types import Stage
-from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED, UNCERTIFIED
+from usdlr.core.types import ContractStatus, Stage
+from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED, UNCERTIFIED, standing
 from usdlr.experiment.runs import FINISHED, SETTING, STEP, runs_table, short_keys, sort_runs
 from usdlr.report.tables import NBSP, interval, number, percent
 
@@ -122,6 +122,9 @@ def notes(table: pd.DataFrame) -> list[str]:
             f"{UNCERTIFIED}: the calibration patients do not support the promised false-negative rates; the rates are "
             "those of a zero-miss threshold."
         )
+    marginal = standing(ContractStatus.MARGINAL)
+    if (table["contract"] == marginal).any():
+        lines.append(f"{marginal}: rates are promised on average over many calibrations, with no stated confidence.")
     if len(table) > 1:
         lines.append("Choosing a run by these AUCs is selection on the test patients.")
     if (table["cohort"] == "simulated").any():

@@ -28,6 +28,7 @@ from usdlr.experiment.write_results import write_results
 from usdlr.inference.stage_files import weights_name
 from usdlr.ingest.splits import BUNDLE_FOLD
 from usdlr.models.heads import build_head
+from usdlr.report import kept
 
 
 def run_experiment(config: ExperimentConfig, out: Path) -> Path:
@@ -187,13 +188,17 @@ class _Run(PreparedRun):
             {role: file_hash(path) for role, path in run_truth(self.config.data).items()},
             self.external.state(),
             self.inputs.get("stability"),
+            kept.SCHEMA,
         ]
         if self.journal.is_done("results", key):
             return
         provenance = self.provenance("run", layout.cases, layout.splits, layout.features)
         _, time_s = timed(lambda: write_results(self.config, layout, self.external, provenance))
         outputs = [layout.predictions, layout.decisions, layout.metrics, layout.report, layout.provenance]
-        folders = (layout.bundle, layout.out / "figures")
+        folders = (layout.bundle, layout.out / "figures", layout.out / kept.FOLDER)
+        # Without the libraries for it the PDF is left out.
+        beside = [layout.out / name for name in ("report.pdf", "model_card.md", "data_card.md")]
+        outputs += [path for path in beside if path.is_file()]
         outputs += [layout.ceilings] if run_truth(self.config.data) else []
         outputs += self.external.results
         outputs += [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]

@@ -14,8 +14,8 @@ from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.files import read_json
 from usdlr.core.journal import Journal, elapsed_s
 from usdlr.core.named_parts import nearest
-from usdlr.core.types import ContractStatus, Stage
-from usdlr.decision.wording import UNCERTIFIED
+from usdlr.core.types import Stage
+from usdlr.decision.wording import standing
 from usdlr.experiment.layout import Layout
 
 FINISHED = "finished"
@@ -42,9 +42,10 @@ def runs_table(folders: Iterable[Path]) -> pd.DataFrame:
         configuration key in which the runs differ; for both stages ``{stage}_auc``, its 95 % interval ``_low`` and
         ``_high`` and ``{stage}_n``, the ``{stage}_best_baseline`` by AUC with its AUC, ``{stage}_share_of_limit``
         (simulated cohorts), ``fnr_{stage}`` of the cascade with interval, misses and positives; ``contract``
-        (``certified`` or ``uncertified``), ``axillae``, ``patients``, ``seed``, ``wall_s`` (seconds in which any of
-        its finished steps was at work, those taken over from another run included), ``folder``, and ``step_s.STEP``
-        from :func:`step_seconds`. Numbers that a run does not have are not-a-number. No column names a patient.
+        (``certified``, ``uncertified`` or ``marginal, uncertified``), ``axillae``, ``patients``, ``seed``, ``wall_s``
+        (seconds in which any of its finished steps was at work, those taken over from another run included),
+        ``folder``, and ``step_s.STEP`` from :func:`step_seconds`. Numbers that a run does not have are not-a-number.
+        No column names a patient.
 
     Raises
     ------
@@ -245,8 +246,7 @@ def result_columns(metrics: Mapping[str, Any]) -> dict[str, Any]:
         row |= {f"fnr_{stage}_{end}": _number(rate, end) for end in ("low", "high")}
         row |= {f"fnr_{stage}_misses": _number(rate, "events"), f"fnr_{stage}_positives": _number(rate, "n")}
     status = _at(metrics, "cascade", "contract").get("status")
-    certified = status == ContractStatus.CERTIFIED
-    row["contract"] = None if status is None else (str(status) if certified else UNCERTIFIED)
+    row["contract"] = None if status is None else standing(status)
     cohort = _at(metrics, "cohort")
     return row | {name: _number(cohort, name) for name in ("axillae", "patients")}
 

@@ -6,10 +6,12 @@ import pandas as pd
 import yaml
 
 from usdlr.core import tables
+from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.files import read_json, write_json
 from usdlr.core.progress import say
 from usdlr.core.provenance import Provenance
 from usdlr.core.types import Split
+from usdlr.experiment.axillae import axilla_table
 from usdlr.experiment.cohort import axilla_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.decide import decide_all
@@ -24,6 +26,7 @@ from usdlr.experiment.truth import run_ceilings, run_scenario
 from usdlr.inference.bundle import write_bundle
 from usdlr.ingest.splits import BUNDLE_FOLD
 from usdlr.report.inputs import StudyInputs
+from usdlr.report.kept import keep
 from usdlr.report.study import write_report
 
 
@@ -53,6 +56,8 @@ def write_results(config: ExperimentConfig, layout: Layout, external: ExternalSt
     tested = decided.decisions.dropna(subset="risk_group")
     decisions = tables.DECISIONS.write(tested, layout.decisions, provenance)
     exclusions = tables.EXCLUSIONS.read(layout.exclusions)
+    described = axilla_table(cases)
+    described = labels[AXILLA_KEY].merge(described, on=AXILLA_KEY, how="left", validate="one_to_one")
     metrics = run_metrics(
         config,
         layout,
@@ -64,6 +69,7 @@ def write_results(config: ExperimentConfig, layout: Layout, external: ExternalSt
         contracts=decided.contracts,
         ceilings=ceilings,
         scenario=run_scenario(config.data),
+        axillae=described,
     )
     write_bundle(
         layout.bundle,
@@ -91,7 +97,10 @@ def write_results(config: ExperimentConfig, layout: Layout, external: ExternalSt
         nomograms=fitted_nomograms(config, layout, cases),
         readouts=readout_nomograms(config, layout),
         heat_maps=heat_cases(config, layout, cases, decided.predictions, axilla_labels(cases, config.data)),
+        axillae=described,
     )
+    # The report shows what was kept, so that `usdlr report` writes the same bytes.
+    inputs = keep(inputs, layout.out)
     write_report(inputs, layout.out)
     write_json(layout.provenance, provenance.as_dict())
     log_run_media(config, layout, inputs)
