@@ -19,15 +19,15 @@ from usdlr.tasks.loggers import Media, log_media
 CAPTION = "Heat map 1, SLN stage (simulated)"
 
 
-def picture(value: int) -> bytes:
+def picture(value: int, shape: tuple[int, int] = (8, 8)) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(stream, format="png")
+    Image.fromarray(np.full((*shape, 3), value, np.uint8)).save(stream, format="png")
     return stream.getvalue()
 
 
 MEDIA = Media(
     drawings={"roc": '<svg xmlns="http://www.w3.org/2000/svg"><title>ROC curves</title></svg>'},
-    pictures={"heat_maps": [(picture(10), CAPTION), (picture(200), "second")]},
+    pictures={"heat_maps": [(picture(10), CAPTION), (picture(200, (6, 10)), "second")]},
     tables={"roc_points": pd.DataFrame({"stage": ["sln"], "sensitivity": [0.5]})},
 )
 
@@ -44,6 +44,8 @@ def test_the_offline_file_names_every_picture_and_no_machine(tmp_path: Path, mon
     images = [path.read_bytes() for path in folder.rglob("*.png")]
     found = sorted(int(np.asarray(Image.open(io.BytesIO(image)))[0, 0, 0]) for image in images)
     assert found == [10, 200]
+    # The viewer takes a row of pictures to be of one size.
+    assert {Image.open(io.BytesIO(image)).size for image in images} == {(10, 8)}
     (drawing,) = folder.rglob("*.html")
     assert "ROC curves" in drawing.read_text(encoding="utf-8")
     assert len(list(folder.rglob("*.table.json"))) == 1

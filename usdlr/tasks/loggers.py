@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,13 +107,28 @@ def _log(folder: Path, name: str, wandb_mode: str, media: Media) -> None:
     run = _private_run(folder, name, wandb_mode)
     shown: dict[str, Any] = {name: wandb.Html(svg) for name, svg in media.drawings.items()}
     shown |= {
-        name: [wandb.Image(Image.open(io.BytesIO(png)), caption=caption, file_type="png") for png, caption in pictures]
+        name: [
+            wandb.Image(picture, caption=caption, file_type="png")
+            for picture, (_, caption) in zip(alike(png for png, _ in pictures), pictures, strict=True)
+        ]
         for name, pictures in media.pictures.items()
     }
     shown |= {name: wandb.Table(dataframe=table) for name, table in media.tables.items()}
     run.log(shown)
     run.finish()
     wandb.teardown()  # finish may return before the file is whole; this waits until its writer has ended
+
+
+def alike(pngs: Iterable[bytes]) -> list[Image.Image]:
+    """Pictures of one size, for a viewer that shows a row of them as of one: white is added below and on the right."""
+    opened = [Image.open(io.BytesIO(png)).convert("RGB") for png in pngs]
+    size = tuple(max((picture.size[axis] for picture in opened), default=1) for axis in (0, 1))
+    shown = []
+    for picture in opened:
+        canvas = Image.new("RGB", (size[0], size[1]), "white")
+        canvas.paste(picture, (0, 0))
+        shown.append(canvas)
+    return shown
 
 
 def _private_run(folder: Path, name: str, wandb_mode: str) -> Any:
