@@ -36,7 +36,7 @@ from usdlr.report.figures import draw_all
 from usdlr.report.html import render
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.page import study_page
-from usdlr.report.pdf import pdf_bytes, pdf_or_say, write_pdf
+from usdlr.report.pdf import pdf_bytes, pdf_or_say
 from usdlr.report.style import Drawing, drawings_pdf
 
 
@@ -271,19 +271,13 @@ def test_characters_that_no_font_holds_are_marked_and_explained() -> None:
 
 @pytest.mark.parametrize("missing", ["reportlab", "pypdf"])
 def test_a_missing_library_is_named_and_costs_the_page_nothing(
-    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ConfigError, match=rf"no package {missing}.*pip install 'usdlr\[report\]'"):
-        write_pdf(BARE, tmp_path / "new.pdf")
+        pdf_bytes(BARE)
     assert pdf_or_say(BARE) is None
     assert "report.pdf is left out: found no package" in capsys.readouterr().err
-
-
-def test_a_file_is_written(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "report.pdf"
-    write_pdf(BARE, path)
-    assert path.read_bytes() == pdf_bytes(BARE) == pdf_or_say(BARE)
 
 
 def test_drawings_are_painted_again_as_vectors() -> None:

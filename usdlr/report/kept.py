@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,7 @@ def _mend(run: Path) -> str:
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
-    write: Callable[[Path], object] = lambda target: table.to_parquet(target, index=False)  # noqa: E731
-    write_atomic(path, write)
+    write_atomic(path, lambda target: table.to_parquet(target, index=False))
 
 
 def _nomogram_state(nomogram: NomogramLike) -> dict[str, Any]:

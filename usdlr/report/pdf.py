@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import cast
 
 from usdlr.core.errors import ConfigError
-from usdlr.core.files import write_bytes
 from usdlr.core.progress import say
 from usdlr.report.document import Document
 from usdlr.report.style import Drawing, drawings_pdf
-
-
-def write_pdf(document: Document, path: Path) -> None:
-    """Write a document as a PDF.
-
-    Parameters
-    ----------
-    document : Document
-        What to write; figures are painted again, as vectors.
-    path : Path
-        Written whole or not at all.
-
-    Raises
-    ------
-    ConfigError
-        If reportlab or pypdf is not installed.
-    """
-    write_bytes(path, pdf_bytes(document))
 
 
 def pdf_or_say(document: Document) -> bytes | None:
