@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from usdlr.core.types import ContractStatus, Stage
 from usdlr.decision.contract import Contract
+from usdlr.decision.numbers import promise
 from usdlr.decision.settings import MARGINAL
 
 UNCERTIFIED = "uncertified"
 MARGINAL_WORD = "marginal, uncertified"
 PARTLY = "partly uncertified"
 DISSECTED = "among dissected axillae"
+EXCHANGEABLE = (
+    "The contract is about patients exchangeable with the calibration patients. At another centre, with another "
+    "scanner or in another population it is void until it is established anew there."
+)
+COUNTED = "Counted are patients: one with two positive axillae counts once, and as missed if either is."
 
 _STANDING: Mapping[ContractStatus, str] = {
     ContractStatus.CERTIFIED: "certified",
@@ -156,6 +162,72 @@ def strata_sentences(contract: Contract, *, known_nsln: str = DISSECTED) -> list
     return [heading] + [
         f"{name}: {contract_sentence(part, known_nsln=known_nsln)}" for name, part in contract.by_stratum.items()
     ]
+
+
+def asked_sentence(contract: Contract) -> str:
+    """What was asked of the contract, and how it is tested."""
+    alpha = contract.alpha
+    asked = (
+        f"Asked for: at most {promise(alpha['sln'])} of SLN-positive and at most {promise(alpha['nsln'])} of "
+        "NSLN-positive axillae missed (alpha)"
+    )
+    if contract.kind == MARGINAL:
+        return (
+            f"{asked}, on average over calibration samples: the marginal target, the weaker of two. It states no "
+            "confidence, and what one sample gives may miss more. It is found by conformal risk control on calibration "
+            "patients who were used for nothing else."
+        )
+    return (
+        f"{asked}, with a chance of at most {promise(contract.delta)} that this statement is wrong (delta), joint over "
+        "both endpoints. It is tested with exact binomial p-values on calibration patients who were used for nothing "
+        "else."
+    )
+
+
+def strata_decide_sentence() -> str:
+    """By whose thresholds axillae are decided where the contract has strata."""
+    return (
+        "The bundle decides every stratum by its own contract, and so does every fold: the out-of-fold decisions on "
+        "this page rest on the thresholds of the fold's strata. An axilla whose stratum is unknown, or had no "
+        "calibration patients in its fold, gets no answer (DEFER)."
+    )
+
+
+def folds_sentence(contract: Contract, folds: Sequence[Contract], *, adjective: str) -> str:
+    """Whose thresholds stand behind the rates of a page, and how many of them keep their promise.
+
+    Parameters
+    ----------
+    contract : Contract
+        Of the bundle.
+    folds : sequence of Contract
+        Of the folds; where they have strata, those decide.
+    adjective : str
+        ``"uncertified "`` or nothing, to stand before the folds' thresholds.
+    """
+    deciding = [part for fold in folds for part in fold.deciding()]
+    kept, strata = sum(part.answers for part in deciding), any(fold.strata is not None for fold in folds)
+    own = "" if contract.certified else f"{UNCERTIFIED} "
+    of = f"{kept} of {len(deciding)} {'strata of the folds' if strata else 'folds'}"
+    if contract.kind == MARGINAL:
+        told = f"{of} kept the marginal target on their calibration patients."
+    else:
+        told = f"{of} were certified." if strata else f"{of}' contracts were certified."
+    return (
+        f"The contract belongs to the {own}thresholds of the exported bundle. The false-negative rates below estimate "
+        f"the procedure: each axilla was decided in its own test fold, with the {adjective}thresholds of that fold's "
+        f"calibration patients. {told}"
+    )
+
+
+def lacking_folds_sentence(lacking: int, folds: int) -> str:
+    """Says that a certified bundle's folds are not all certified; empty where all are."""
+    if not lacking:
+        return ""
+    return (
+        f"{lacking} of {folds} folds could not certify their thresholds: the decisions of these folds, and with them "
+        "the rates below, rest partly on uncertified thresholds."
+    )
 
 
 def _by_patient(contract: Contract) -> str:
