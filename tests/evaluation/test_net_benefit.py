@@ -10,6 +10,7 @@ import pytest
 from tests.evaluation.cohorts import doubled, random_cohort
 from usdlr.core.errors import ConfigError
 from usdlr.core.types import Stage
+from usdlr.decision import wording_net_benefit
 from usdlr.evaluation import net_benefit
 
 LIMITS = [round(0.05 * step, 2) for step in range(1, 20)]
@@ -132,7 +133,7 @@ def test_a_studys_curves_are_those_of_its_judged_axillae() -> None:
         below = [int(((table["risk"] < at) & (table["y"] == 1)).sum()) for at in curve["thresholds"]]
         assert curve["missed"] == below
         assert f"{labels.loc[judged, 'patient_id'].nunique()} patients" in curve["method"]
-        assert curve["range"] == net_benefit.WHY_ACTED_ON
+        assert curve["range"] == wording_net_benefit.WHY_ACTED_ON
     assert set(found["sln"]["quantities"]) == set(net_benefit.KEPT)
 
 

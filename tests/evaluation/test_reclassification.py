@@ -6,6 +6,7 @@ import sklearn.metrics
 
 from tests.evaluation.cohorts import doubled, random_cohort
 from usdlr.core.errors import ConfigError
+from usdlr.decision import wording_models
 from usdlr.evaluation import reclassification
 
 
@@ -19,7 +20,7 @@ def test_two_categories_are_changes_of_sensitivity_and_specificity() -> None:
     ]
     assert (found.positives.value, found.negatives.value) == pytest.approx(gains)
     assert found.total.value == pytest.approx(sum(gains))
-    assert found.caveats == (reclassification.CAVEAT_NRI, reclassification.CAVEAT_CATEGORIES)
+    assert found.caveats == (wording_models.CAVEAT_NRI, wording_models.CAVEAT_CATEGORIES)
 
 
 def test_a_table_by_hand() -> None:
@@ -32,7 +33,7 @@ def test_a_table_by_hand() -> None:
     # Continuous: positives 4 up, 1 down; negatives 3 up, 3 down.
     found = reclassification.net_reclassification(y, new, old, np.arange(11))
     assert (found.positives.value, found.negatives.value) == pytest.approx((3 / 5, 0.0))
-    assert found.caveats[1] is reclassification.CAVEAT_CONTINUOUS
+    assert found.caveats[1] is wording_models.CAVEAT_CONTINUOUS
 
 
 def test_a_risk_at_a_border_is_in_the_upper_category() -> None:
@@ -46,7 +47,7 @@ def test_improvement_is_the_difference_of_discrimination_slopes() -> None:
     found = reclassification.discrimination_improvement(made.y, made.score, made.other, made.patient)
     slope = [risk[made.y == 1].mean() - risk[made.y == 0].mean() for risk in (made.score, made.other)]
     assert found.total.value == pytest.approx(slope[0] - slope[1])
-    assert found.caveats == (reclassification.CAVEAT_IDI,)
+    assert found.caveats == (wording_models.CAVEAT_IDI,)
 
 
 def test_an_overconfident_model_gains_what_the_caveats_warn_of() -> None:

@@ -236,7 +236,7 @@ def test_decisions_of_another_model_or_fold_are_refused() -> None:
     decisions = given["decisions"]
     with pytest.raises(InputError, match="whose p_sln is not the test prediction's"):
         study_metrics(**swapped(given, "decisions", decisions.assign(p_sln=0.5)))
-    with pytest.raises(InputError, match="whose t_nsln is not their test fold's"):
+    with pytest.raises(InputError, match="whose t_sln or t_nsln is not their test fold's"):
         study_metrics(**swapped(given, "decisions", decisions.assign(t_nsln=0.5)))
     fewer = {name: value for name, value in given["fold_contracts"].items() if name != "2"}
     with pytest.raises(InputError, match="no contract of fold '2'"):

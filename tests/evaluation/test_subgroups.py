@@ -329,3 +329,36 @@ def test_a_written_not_known_is_not_known() -> None:
     named, order = levels(pd.Series(["not known", None, "b"]), Variable("x", "X"))
     assert named.tolist() == [UNKNOWN, UNKNOWN, "b"]
     assert order == ["b", UNKNOWN]
+
+
+def test_centre_and_scanner_that_divide_alike_count_once() -> None:
+    """Every centre has one scanner: what is tested twice is one test, and Holm's correction must not pay for it."""
+    rows = cohort(spoilt="c")
+    once = subgroups(rows, variables=VARIABLES)
+    device = Variable("device", "Scanner")
+    twice = subgroups(
+        rows.assign(device=rows["centre_id"].map({"a": "Z", "b": "Y", "c": "X"})),
+        variables=(VARIABLES[0], device, *VARIABLES[1:]),
+    )
+    assert twice.same == {"device": "centre_id"}
+    assert {name: twice.adjusted()[name] for name in once.tests} == once.adjusted()
+    assert twice.adjusted()["device"] == once.adjusted()["centre_id"]
+    plain = [p for tests in once.tests.values() for test in tests.values() if (p := test.p_value) is not None]
+    holm = multipletests(plain, method="holm")[1]
+    assert sorted(p for part in once.adjusted().values() for p in part.values() if p is not None) == pytest.approx(
+        sorted(holm)
+    )
+    assert set(twice.tests["device"]["auc"].levels) == {"X", "Y", "Z"}
+    found = twice.as_dict()["variables"]
+    assert found["device"]["same_as"] == "centre_id"
+    assert "same_as" not in found["centre_id"]
+
+
+def test_a_scanner_that_one_axilla_sets_apart_is_tested_by_itself() -> None:
+    rows = cohort()
+    device = rows["centre_id"].map({"a": "Z", "b": "Y", "c": "X"})
+    device.iloc[0] = "X" if rows["centre_id"].iloc[0] != "c" else "Y"
+    assert not subgroups(rows.assign(device=device), variables=(VARIABLES[0], Variable("device", "Scanner"))).same
+    # Nobody knows either: no division at all.
+    nothing = subgroups(rows.assign(centre_id="a", device="Z"), variables=(VARIABLES[0], Variable("device", "Scanner")))
+    assert not nothing.same

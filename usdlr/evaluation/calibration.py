@@ -19,7 +19,7 @@ from scipy.special import expit
 from usdlr.decision.arrays import FloatArray, IntArray, scores
 from usdlr.evaluation.intervals import Estimate, Z, undefined, wilson
 from usdlr.evaluation.metrics import FEWEST, known_rows, no_classes, no_ranking
-from usdlr.evaluation.resampling import known_patients, patient_bootstrap
+from usdlr.evaluation.resampling import FEWEST_PATIENTS, Patients, known_patients, patient_bootstrap
 
 _NEWTON_STEPS = 100
 _CONVERGED, _SMALLEST_STEP, _NO_INFORMATION = 1e-10, 1e-8, 1e-9
@@ -55,7 +55,7 @@ def brier(
     return patient_bootstrap(lambda w: w @ errors / w.sum(axis=1), who, "mean squared error", seed=seed)
 
 
-def calibration_slope(y: npt.ArrayLike, log_odds: npt.ArrayLike) -> Estimate:
+def calibration_slope(y: npt.ArrayLike, log_odds: npt.ArrayLike, *, patients: npt.ArrayLike | None = None) -> Estimate:
     """Slope of a logistic regression of the outcome on the log-odds; 1 is ideal, below 1 is overconfident.
 
     Parameters
@@ -64,13 +64,15 @@ def calibration_slope(y: npt.ArrayLike, log_odds: npt.ArrayLike) -> Estimate:
         1 positive, 0 negative, NaN unknown.
     log_odds : (n,) array_like
         Predicted log-odds of the positive class, in nat.
+    patients : (n,) array_like, optional
+        Whose axillae they are; where a patient has several, the interval rests on the clustered sandwich variance.
 
     References
     ----------
     Cox, Biometrika 45 (1958), doi:10.1093/biomet/45.3-4.562. Van Calster et al., BMC Med 17 (2019),
-    doi:10.1186/s12916-019-1466-7.
+    doi:10.1186/s12916-019-1466-7. Liang and Zeger, Biometrika 73 (1986) 13, doi:10.1093/biomet/73.1.13 (clusters).
     """
-    truth, (values,) = known_rows(y, log_odds=log_odds)
+    truth, (values,), who = known_patients(y, patients, log_odds=log_odds)
     why = no_ranking(truth, values)
     if why:
         return undefined(len(truth), why)
@@ -79,29 +81,32 @@ def calibration_slope(y: npt.ArrayLike, log_odds: npt.ArrayLike) -> Estimate:
         return undefined(len(truth), "the log-odds separate the classes completely")
     centre, scale = float(values.mean()), float(values.std())
     design = np.column_stack([(values - centre) / scale, np.ones_like(values)])
-    at, error = _logistic(design, truth, np.zeros_like(values))
+    at, error = _logistic(design, truth, np.zeros_like(values), who)
     if error is None:
         return undefined(len(truth), _EXTREME)
     slope, error = at / scale, error / scale
-    return Estimate(slope, slope - Z * error, slope + Z * error, len(truth), "logistic recalibration, Wald interval")
+    method = f"logistic recalibration, Wald interval{_clustered(who)}"
+    return Estimate(slope, slope - Z * error, slope + Z * error, len(truth), method)
 
 
-def calibration_intercept(y: npt.ArrayLike, log_odds: npt.ArrayLike) -> Estimate:
+def calibration_intercept(
+    y: npt.ArrayLike, log_odds: npt.ArrayLike, *, patients: npt.ArrayLike | None = None
+) -> Estimate:
     """Calibration-in-the-large: the shift of the log-odds, slope fixed at 1; 0 is ideal, below 0 risks are too high.
 
     Parameters
     ----------
-    y, log_odds : (n,) array_like
+    y, log_odds, patients : (n,) array_like
         As in :func:`calibration_slope`, which gives the references.
     """
-    truth, (values,) = known_rows(y, log_odds=log_odds)
+    truth, (values,), who = known_patients(y, patients, log_odds=log_odds)
     why = no_classes(truth)
     if why:
         return undefined(len(truth), why)
-    intercept, error = _logistic(np.ones((len(truth), 1)), truth, values)
+    intercept, error = _logistic(np.ones((len(truth), 1)), truth, values, who)
     if error is None:
         return undefined(len(truth), _EXTREME)
-    method = "logistic recalibration with slope 1, Wald interval"
+    method = f"logistic recalibration with slope 1, Wald interval{_clustered(who)}"
     return Estimate(intercept, intercept - Z * error, intercept + Z * error, len(truth), method)
 
 
@@ -177,10 +182,17 @@ def groups_of(values: FloatArray, bins: int) -> IntArray:
     return np.searchsorted(edges, values, side="left").astype(np.int64)
 
 
-def _logistic(design: FloatArray, y: FloatArray, offset: FloatArray) -> tuple[float, float | None]:
+def _clustered(who: Patients) -> str:
+    """What to add to a method whose interval takes a patient's axillae together; empty with one axilla each."""
+    rows = len(who.of_row)
+    return "" if who.count == rows else f", clustered by patient: {rows} axillae of {who.count} patients"
+
+
+def _logistic(design: FloatArray, y: FloatArray, offset: FloatArray, who: Patients) -> tuple[float, float | None]:
     """First coefficient at maximum likelihood by damped Newton steps, and its standard error; both must exist.
 
-    The error is None where the information vanishes.
+    The error is None where the information vanishes, or where patients have several axillae and there are no three of
+    them.
     """
     at = np.zeros(design.shape[1])
 
@@ -205,4 +217,12 @@ def _logistic(design: FloatArray, y: FloatArray, offset: FloatArray) -> tuple[fl
     final = information(expit(offset + design @ at))
     if np.linalg.eigvalsh(final)[0] < _NO_INFORMATION:
         return float(at[0]), None
-    return float(at[0]), float(np.sqrt(np.linalg.inv(final)[0, 0]))
+    inverse = np.linalg.inv(final)
+    if who.count == len(y):
+        return float(at[0]), float(np.sqrt(inverse[0, 0]))
+    if who.count < FEWEST_PATIENTS:
+        return float(at[0]), None
+    left = (y - expit(offset + design @ at))[:, None] * design
+    pull = np.stack([who.total(column) for column in left.T])
+    middle = pull @ pull.T * who.count / (who.count - 1)
+    return float(at[0]), float(np.sqrt((inverse @ middle @ inverse)[0, 0]))

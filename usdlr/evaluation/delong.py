@@ -4,7 +4,8 @@ References
 ----------
 DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988), doi:10.2307/2531595. Sun and Xu, Fast implementation of
 DeLong's algorithm, IEEE Signal Process Lett 21 (2014), doi:10.1109/LSP.2014.2337313. Newcombe, Stat Med 25 (2006),
-doi:10.1002/sim.2324, method 5.
+doi:10.1002/sim.2324, method 5. Obuchowski, Nonparametric analysis of clustered ROC curve data, Biometrics 53 (1997)
+567, doi:10.2307/2533958.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scipy.stats import rankdata
 
 from usdlr.decision.arrays import FloatArray
 from usdlr.evaluation.intervals import Z
+from usdlr.evaluation.resampling import Patients
 
 _INSIDE = 1e-9
 
@@ -76,10 +78,48 @@ def placements(truth: FloatArray, scores: npt.ArrayLike) -> Placements:
     return Placements(above.mean(axis=1), above, below)
 
 
-def newcombe(auc: float, positives: int, negatives: int) -> tuple[float, float]:
+def clustered_variance(parts: Placements, truth: FloatArray, who: Patients) -> float:
+    """Obuchowski's variance of the first AUC, for axillae of one patient that need not be independent.
+
+    With one axilla per patient it is DeLong's variance; rows given twice under one patient change nothing.
+
+    Parameters
+    ----------
+    parts : Placements
+        Of the rows.
+    truth : (n,) float64 array
+        1 positive, 0 negative.
+    who : Patients
+        Of the same rows.
+
+    Returns
+    -------
+    float
+        NaN where fewer than two patients have a positive, or fewer than two a negative axilla.
+    """
+    positive, negative = truth == 1, truth == 0
+    held = [np.bincount(who.of_row[use], minlength=who.count).astype(np.float64) for use in (positive, negative)]
+    clusters = [int((many > 0).sum()) for many in held]
+    if min(clusters) < 2:
+        return float("nan")
+    area, (m, n) = float(parts.auc[0]), (many.sum() for many in held)
+    above, below = (
+        np.bincount(who.of_row[use], weights=values[0], minlength=who.count) - area * many
+        for use, values, many in zip((positive, negative), (parts.positive, parts.negative), held, strict=True)
+    )
+    own = sum(
+        count / (count - 1) * float((part**2).sum()) / many**2
+        for count, part, many in zip(clusters, (above, below), (m, n), strict=True)
+    )
+    shared = who.count / (who.count - 1) * float((above * below).sum()) / (m * n)
+    return float(max(own + 2 * shared, 0.0))
+
+
+def newcombe(auc: float, positives: float, negatives: float) -> tuple[float, float]:
     """A score-type interval that keeps its width where DeLong's variance is zero, e.g. at an AUC of 1.
 
-    The ends solve ``|auc - theta| = z * se(theta)`` with Hanley and McNeil's variance at ``theta``.
+    The ends solve ``|auc - theta| = z * se(theta)`` with Hanley and McNeil's variance at ``theta``; the numbers of
+    positives and negatives may be effective ones, as of :func:`usdlr.evaluation.clustered_rate.effective_number`.
 
     Examples
     --------

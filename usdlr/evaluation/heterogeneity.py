@@ -19,8 +19,10 @@ from scipy.stats import chi2
 
 from usdlr.core.errors import InputError
 from usdlr.decision.arrays import FloatArray, labels
-from usdlr.evaluation.delong import placements
+from usdlr.evaluation.delong import clustered_variance, placements
 from usdlr.evaluation.metrics import known_rows
+from usdlr.evaluation.resampling import Patients, known_patients
+from usdlr.evaluation.resampling import patients as numbered
 
 DRAWS = 9999
 _STEPS = 60
@@ -57,8 +59,14 @@ class Heterogeneity:
         return {**self.__dict__, "levels": list(self.levels)}
 
 
-def auc_heterogeneity(y: npt.ArrayLike, score: npt.ArrayLike, level: Sequence[str] | npt.ArrayLike) -> Heterogeneity:
-    """Cochran's Q of the levels' AUCs, weighted by DeLong's variances.
+def auc_heterogeneity(
+    y: npt.ArrayLike,
+    score: npt.ArrayLike,
+    level: Sequence[str] | npt.ArrayLike,
+    *,
+    patients: npt.ArrayLike | None = None,
+) -> Heterogeneity:
+    """Cochran's Q of the levels' AUCs, weighted by DeLong's variances, clustered where patients have several axillae.
 
     Parameters
     ----------
@@ -66,6 +74,8 @@ def auc_heterogeneity(y: npt.ArrayLike, score: npt.ArrayLike, level: Sequence[st
         As in :func:`usdlr.evaluation.metrics.auc`.
     level : (n,) sequence of str
         Level of each row.
+    patients : (n,) array_like, optional
+        Whose axillae they are; without it, every axilla stands for itself.
 
     Examples
     --------
@@ -73,6 +83,7 @@ def auc_heterogeneity(y: npt.ArrayLike, score: npt.ArrayLike, level: Sequence[st
     'undefined: fewer than two levels have an AUC with a variance'
     """
     truth, (values,), names = _rows(y, level, score=score)
+    who = known_patients(y, patients, score=score)[2]
     areas, variances, kept = [], [], []
     for name in sorted(set(names)):
         mine = names == name
@@ -80,7 +91,9 @@ def auc_heterogeneity(y: npt.ArrayLike, score: npt.ArrayLike, level: Sequence[st
         if min(positives, int(mine.sum()) - positives) < 2:
             continue
         parts = placements(truth[mine], values[mine])
-        variance = float(parts.covariance[0, 0])
+        own = numbered(who.of_row[mine])
+        clustered = own.count < int(mine.sum())
+        variance = clustered_variance(parts, truth[mine], own) if clustered else float(parts.covariance[0, 0])
         if variance > _SMALLEST_VARIANCE:
             areas.append(float(parts.auc[0]))
             variances.append(variance)
@@ -97,7 +110,7 @@ def auc_heterogeneity(y: npt.ArrayLike, score: npt.ArrayLike, level: Sequence[st
         degrees,
         float(chi2.sf(statistic, degrees)),
         tuple(kept),
-        "Cochran's Q of AUCs with DeLong's variances; levels taken as independent",
+        f"Cochran's Q of AUCs with DeLong's variances{_by_patient(who)}; levels taken as independent",
         float(area.max() - area.min()),
     )
 
@@ -193,6 +206,10 @@ def miss_heterogeneity(
         f"chi-squared of false-negative rates, {draws} random deals of the misses; positives taken as independent",
         gap,
     )
+
+
+def _by_patient(who: Patients) -> str:
+    return "" if who.count == len(who.of_row) else " clustered by patient (Obuchowski 1997)"
 
 
 def _rows(

@@ -15,8 +15,10 @@ from scipy.special import expit, logit
 
 from usdlr.core.errors import InputError
 from usdlr.decision.arrays import FloatArray, labels, same_length, scores
-from usdlr.evaluation.delong import newcombe, placements
+from usdlr.evaluation.clustered_rate import effective_number
+from usdlr.evaluation.delong import clustered_variance, newcombe, placements
 from usdlr.evaluation.intervals import Estimate, Z, clopper_pearson, rate, undefined
+from usdlr.evaluation.resampling import Patients, known_patients
 
 FEWEST = 3
 
@@ -48,10 +50,10 @@ class RocCurve:
     method: str
 
 
-def auc(y: npt.ArrayLike, score: npt.ArrayLike) -> Estimate:
-    """Area under the ROC curve with DeLong's variance.
+def auc(y: npt.ArrayLike, score: npt.ArrayLike, *, patients: npt.ArrayLike | None = None) -> Estimate:
+    """Area under the ROC curve with DeLong's variance, or Obuchowski's where patients have several axillae.
 
-    The interval is symmetric on the logit scale, so that it stays within [0, 1]. Where DeLong's variance is zero or
+    The interval is symmetric on the logit scale, so that it stays within [0, 1]. Where the variance is zero or
     undefined (an AUC of 0 or 1, a single positive or negative), the interval is Newcombe's.
 
     Parameters
@@ -60,6 +62,8 @@ def auc(y: npt.ArrayLike, score: npt.ArrayLike) -> Estimate:
         1 positive, 0 negative, NaN unknown.
     score : (n,) array_like
         Higher means more likely positive.
+    patients : (n,) array_like, optional
+        Whose axillae they are; without it, every axilla stands for itself.
 
     References
     ----------
@@ -70,10 +74,12 @@ def auc(y: npt.ArrayLike, score: npt.ArrayLike) -> Estimate:
     >>> auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).value
     0.75
     """
-    truth, (values,) = known_rows(y, score=score)
+    truth, (values,), who = known_patients(y, patients, score=score)
     why = no_ranking(truth, values)
     if why:
         return undefined(len(truth), why)
+    if who.count < len(truth):
+        return _clustered_auc(truth, values, who)
     area, variance, how = _auc_variance(truth, values)
     low, high = _logit_interval(area, variance)
     if how:
@@ -250,6 +256,19 @@ def _auc_variance(truth: FloatArray, values: FloatArray) -> tuple[float, float, 
     if not np.isfinite(variance):
         return float(parts.auc[0]), 0.0, "DeLong's variance needs two positives and two negatives"
     return float(parts.auc[0]), variance, "DeLong's variance is zero" if variance <= 1e-15 else ""
+
+
+def _clustered_auc(truth: FloatArray, values: FloatArray, who: Patients) -> Estimate:
+    parts = placements(truth, values)
+    area, variance = float(parts.auc[0]), clustered_variance(parts, truth, who)
+    held = f"{len(truth)} axillae of {who.count} patients"
+    if np.isfinite(variance) and variance > 1e-15:
+        low, high = _logit_interval(area, variance)
+        method = f"AUC, DeLong interval on the logit scale, clustered by patient (Obuchowski 1997): {held}"
+        return Estimate(area, low, high, len(truth), method)
+    low, high = newcombe(area, *(effective_number(use, who) for use in (truth == 1, truth == 0)))
+    how = "the clustered variance is zero" if variance == 0 else "it needs two patients of either status"
+    return Estimate(area, low, high, len(truth), f"AUC, Newcombe interval ({how}; both sides as one): {held}")
 
 
 def _logit_interval(area: float, variance: float) -> tuple[float, float]:

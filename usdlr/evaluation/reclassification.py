@@ -21,28 +21,10 @@ import numpy.typing as npt
 
 from usdlr.core.errors import ConfigError
 from usdlr.decision.arrays import FloatArray, scores
+from usdlr.decision.wording_models import CAVEAT_CATEGORIES, CAVEAT_CONTINUOUS, CAVEAT_IDI, CAVEAT_NRI
 from usdlr.evaluation.intervals import Estimate, undefined
 from usdlr.evaluation.metrics import no_classes
 from usdlr.evaluation.resampling import REPLICATES, Kind, Patients, known_patients, patient_bootstraps
-
-CAVEAT_NRI = (
-    "The net reclassification index adds two shares of different groups and is not a share of patients. It weighs a "
-    "positive and a negative axilla by the prevalence of these data, not by what an error costs. Read its two "
-    "components, and the decision curve."
-)
-CAVEAT_CATEGORIES = (
-    "With two categories the components are the changes of sensitivity and specificity and say nothing more. With "
-    "three or more, every move counts the same, whichever border it crosses. The borders must have been fixed "
-    "beforehand."
-)
-CAVEAT_CONTINUOUS = (
-    "The continuous index counts every change of a risk, however small, as a full one. It can be far above zero for a "
-    "model that adds nothing when that model is miscalibrated, also on independent data; it is no evidence of benefit."
-)
-CAVEAT_IDI = (
-    "The integrated discrimination improvement grows when a model spreads its risks, rightly or not: it rewards "
-    "overconfidence and depends on the prevalence. Compare calibration before it is read."
-)
 
 
 @dataclass(frozen=True)

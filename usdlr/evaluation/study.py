@@ -16,6 +16,8 @@ from usdlr.evaluation.alignment import by_axilla, endpoint_counts, label_table, 
 from usdlr.evaluation.balance import study_balance
 from usdlr.evaluation.cascade import cascade_rates, predictive_values
 from usdlr.evaluation.ceiling import LIMIT, CeilingScores, ceiling_estimates, shares_of_limit
+from usdlr.evaluation.model_against import adjust_calls, calls_and_risks
+from usdlr.evaluation.needle import needle_rates
 from usdlr.evaluation.net_benefit import study_decision_curves
 from usdlr.evaluation.pathways import pathways
 from usdlr.evaluation.stage_metrics import adjust, baseline_estimates, stage_estimates
@@ -113,8 +115,9 @@ def study_metrics(
         for name, share in shares_of_limit(known[LIMIT], tested, status).items():
             stages[name]["share_of_limit"] = share
     best = {name: ceiling_estimates(name, scores, tested, status) for name, scores in known.items()}
-    compared = {name: _baseline(name, scores, tested, truth) for name, scores in baselines.items()}
+    compared = {name: _baseline(name, scores, tested, truth, decided) for name, scores in baselines.items()}
     adjust(compared)
+    adjust_calls(compared)
     return {
         **header,
         "cohort": _checked_cohort(cohort, labels, truth),
@@ -144,6 +147,8 @@ def _cascade_in_depth(
     }
     if len(axillae.columns):
         found["verification"] = verified_nsln(decisions, labels, axillae)
+        needle = needle_rates(decisions, labels, axillae)
+        found |= {"needle": needle} if needle is not None else {}
     return found
 
 
@@ -202,14 +207,32 @@ def _checked_decisions(
         unknown = sorted(set(rows["fold"]) - set(fold_contracts))
         if unknown:
             raise InputError(f"found no contract of fold {unknown[0]!r}, expected one per test fold; pass it")
-        expected = rows["fold"].map({fold: float(values[f"t_{stage}"]) for fold, values in fold_contracts.items()})
-        differ = np.abs(decided[f"t_{stage}"].to_numpy() - expected.to_numpy(dtype=np.float64)) > _AGREE
-        if differ.any():
-            raise InputError(
-                f"found {int(differ.sum())} of {len(rows)} decisions whose t_{stage} is not their test fold's, "
-                "expected each axilla to be judged by its own fold's contract; decide again"
-            )
+    wrong = _other_thresholds(decided, tested[Stage.SLN]["fold"], fold_contracts)
+    if wrong:
+        raise InputError(
+            f"found {wrong} of {len(decided)} decisions whose t_sln or t_nsln is not their test fold's, expected each "
+            "axilla to be judged by its own fold's contract, or that of its stratum there; decide again"
+        )
     return decided
+
+
+def _other_thresholds(decided: pd.DataFrame, fold: pd.Series, fold_contracts: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many axillae were decided with thresholds that no contract of their fold has for anybody."""
+    wrong = 0
+    taken = decided[[f"t_{stage}" for stage in Stage]].to_numpy(dtype=np.float64)
+    for name, contract in fold_contracts.items():
+        own = taken[(fold == name).to_numpy()]
+        allowed = [[float(part[f"t_{stage}"]) for stage in Stage] for part in _deciding(contract)]
+        far = np.abs(own[:, None, :] - np.array(allowed)[None, :, :]).max(axis=2)
+        wrong += int((far.min(axis=1) > _AGREE).sum())
+    return wrong
+
+
+def _deciding(contract: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The contracts that decide axillae: the strata's, and of an unknown stratum thresholds that spare nobody."""
+    if not contract.get("strata"):
+        return [contract]
+    return [*contract["by_stratum"].values(), {f"t_{stage}": 0.0 for stage in Stage}]
 
 
 def _checked_cohort(cohort: Mapping[str, Any], labels: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
@@ -230,7 +253,11 @@ def _stage_labels(truth: pd.DataFrame, stage: Stage) -> pd.Series:
 
 
 def _baseline(
-    name: str, baseline: BaselineScores, tested: Mapping[Stage, pd.DataFrame], truth: pd.DataFrame
+    name: str,
+    baseline: BaselineScores,
+    tested: Mapping[Stage, pd.DataFrame],
+    truth: pd.DataFrame,
+    decided: pd.DataFrame,
 ) -> dict[str, Any]:
     stages: dict[str, dict[str, Any]] = {}
     for stage, rows in tested.items():
@@ -240,5 +267,7 @@ def _baseline(
         same_axillae(theirs, rows, what, "model's test predictions")
         if (theirs["fold"].astype(str).to_numpy() != rows["fold"].astype(str).to_numpy()).any():
             raise InputError(f"found other test folds in the {what}, expected the model's; fit it on the same folds")
-        stages[str(stage)] = baseline_estimates(rows, theirs["score"], _stage_labels(truth, stage))
+        y = _stage_labels(truth, stage)
+        stages[str(stage)] = baseline_estimates(rows, theirs["score"], y)
+        stages[str(stage)]["against"] = calls_and_risks(y, rows, decided[f"t_{stage}"], theirs["score"])
     return {"title": baseline.title, "auc": stages[str(Stage.SLN)]["auc"], "stages": stages}

@@ -8,7 +8,7 @@ treats them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.special import logit
 from usdlr.core.errors import DataError
 from usdlr.core.types import Stage
 from usdlr.decision.arrays import labels, scores
+from usdlr.decision.wording_subgroups import CAVEAT
 from usdlr.evaluation import calibration, metrics
 from usdlr.evaluation.clustered_rate import clustered_rate
 from usdlr.evaluation.heterogeneity import (
@@ -36,10 +37,6 @@ FEWEST_POSITIVES = 10
 ALL = "all"
 ESTIMATES = ("auc", "sensitivity", "fnr", "specificity", "calibration_slope", "calibration_intercept", "prevalence")
 TESTS = ("auc", "calibration", "fnr")
-CAVEAT = (
-    "Subgroups are exploratory: with so many comparisons some differ by chance (P values after Holm's correction allow "
-    "for all of them), and wide intervals do not show that groups are alike."
-)
 # Probabilities of exactly 0 or 1 have no log-odds.
 _EDGE = 1e-9
 
@@ -60,12 +57,15 @@ class Subgroups:
         Variables without a column.
     fewest : int
         Bound below which a level is small.
+    same : mapping of str to str
+        Variables that divide the axillae as an earlier one does, by that one's name; their tests are its tests.
     """
 
     table: pd.DataFrame
     tests: Mapping[str, Mapping[str, Heterogeneity]]
     absent: tuple[str, ...]
     fewest: int
+    same: Mapping[str, str] = field(default_factory=dict)
 
     def adjusted(self) -> dict[str, dict[str, float | None]]:
         """p-values by variable and test after Holm's correction over all of them."""
@@ -87,7 +87,8 @@ class Subgroups:
                 name: {**test.as_dict(), "p_holm": adjusted[str(variable)][name]}
                 for name, test in self.tests.get(str(variable), {}).items()
             }
-            variables[str(variable)] = {"title": title, "levels": rows, "tests": tests}
+            like = {"same_as": self.same[str(variable)]} if str(variable) in self.same else {}
+            variables[str(variable)] = {"title": title, "levels": rows, "tests": tests, **like}
         return {
             "variables": variables,
             "absent": list(self.absent),
@@ -122,7 +123,8 @@ def study_subgroups(
     -------
     dict
         ``sln`` and ``nsln``, each :meth:`Subgroups.as_dict` with ``comparisons`` (how many p-values Holm's correction
-        allows for). The false-negative rate is the cascade's: a miss at either stage counts, DEFER is none.
+        allows for; variables that divide a stage's axillae alike count once, and the later one names the earlier as
+        ``same_as``). The false-negative rate is the cascade's: a miss at either stage counts, DEFER is none.
     """
     parts = {
         str(stage): subgroups(
@@ -131,7 +133,13 @@ def study_subgroups(
         for stage in Stage
     }
     adjusted = _together(parts)
-    made = sum(p is not None for part in adjusted.values() for tests in part.values() for p in tests.values())
+    made = sum(
+        p is not None
+        for stage, part in adjusted.items()
+        for of, tests in part.items()
+        for p in tests.values()
+        if of not in parts[stage].same
+    )
     return {stage: {**part.as_dict(adjusted[stage]), "comparisons": made} for stage, part in parts.items()}
 
 
@@ -172,19 +180,46 @@ def subgroups(
     present = [variable for variable in variables if variable.name in known.columns]
     table = [{"variable": ALL, "title": "All axillae", **_row(known, ALL, fewest)}]
     tests: dict[str, dict[str, Heterogeneity]] = {}
+    divided: dict[str, pd.Series] = {}
+    same: dict[str, str] = {}
     for variable in present:
         level, order = levels(known[variable.name], variable)
+        like = next((name for name, other in divided.items() if _divide_alike(level, other)), None)
+        divided[variable.name] = level
         mine = [_row(known[(level == name).to_numpy()], name, fewest) for name in order]
         table += [{"variable": variable.name, "title": variable.title, **row} for row in mine]
         large = [row for row in mine if not row["small"] and row["level"] != UNKNOWN]
-        tests[variable.name] = _tests(known, level, large) if len(large) > 1 else _untested(large, fewest)
+        if like is not None:
+            same[variable.name] = like
+            tests[variable.name] = _renamed(tests[like], divided[like], level)
+        else:
+            tests[variable.name] = _tests(known, level, large) if len(large) > 1 else _untested(large, fewest)
     absent = tuple(variable.name for variable in variables if variable not in present)
-    return Subgroups(pd.DataFrame(table), tests, absent, fewest)
+    return Subgroups(pd.DataFrame(table), tests, absent, fewest, same)
+
+
+def _divide_alike(level: pd.Series, other: pd.Series) -> bool:
+    """Whether two variables put the same axillae together, and there are several groups of them."""
+    pairs = pd.DataFrame({"one": level.to_numpy(), "other": other.to_numpy()}).drop_duplicates()
+    alike = len(pairs) == pairs["one"].nunique() == pairs["other"].nunique()
+    return alike and len(pairs) > 1 and bool(((pairs["one"] == UNKNOWN) == (pairs["other"] == UNKNOWN)).all())
+
+
+def _renamed(tests: Mapping[str, Heterogeneity], earlier: pd.Series, level: pd.Series) -> dict[str, Heterogeneity]:
+    """Tests of an earlier variable in the levels of one that divides the axillae alike."""
+    names = dict(zip(earlier, level, strict=True))
+    return {key: replace(test, levels=tuple(names[one] for one in test.levels)) for key, test in tests.items()}
 
 
 def _together(parts: Mapping[str, Subgroups]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """p-values by part, variable and test after Holm's correction over all of them."""
-    keys = [(part, of, name) for part, found in parts.items() for of, tests in found.tests.items() for name in tests]
+    """p-values by part, variable and test after Holm's correction over all of them; equal divisions count once."""
+    keys = [
+        (part, of, name)
+        for part, found in parts.items()
+        for of, tests in found.tests.items()
+        for name in tests
+        if of not in found.same
+    ]
     plain = [parts[part].tests[of][name].p_value for part, of, name in keys]
     p = holm([np.nan if value is None else value for value in plain])
     out: dict[str, dict[str, dict[str, float | None]]] = {
@@ -192,6 +227,8 @@ def _together(parts: Mapping[str, Subgroups]) -> dict[str, dict[str, dict[str, f
     }
     for (part, of, name), value in zip(keys, p, strict=True):
         out[part][of][name] = None if np.isnan(value) else float(value)
+    for part, found in parts.items():
+        out[part] |= {of: dict(out[part][like]) for of, like in found.same.items()}
     return out
 
 
@@ -204,12 +241,12 @@ def _row(part: pd.DataFrame, name: str, fewest: int) -> dict[str, Any]:
     missed, spared = int((positive & ~caught).sum()), int((~positive & ~caught).sum())
     who = patients(part["patient_id"])
     found: dict[str, Estimate] = {
-        "auc": metrics.auc(truth, probability),
+        "auc": metrics.auc(truth, probability, patients=part["patient_id"]),
         "sensitivity": clustered_rate(caught, positive, who),
         "fnr": clustered_rate(~caught, positive, who),
         "specificity": clustered_rate(~caught, ~positive, who),
-        "calibration_slope": calibration.calibration_slope(truth, at),
-        "calibration_intercept": calibration.calibration_intercept(truth, at),
+        "calibration_slope": calibration.calibration_slope(truth, at, patients=part["patient_id"]),
+        "calibration_intercept": calibration.calibration_intercept(truth, at, patients=part["patient_id"]),
         "prevalence": clustered_rate(positive, np.ones(n, dtype=bool), who),
     }
     row: dict[str, Any] = {"level": name, "n": n, "positives": positives, "missed": missed, "spared": spared}
@@ -228,7 +265,7 @@ def _tests(known: pd.DataFrame, level: pd.Series, large: Sequence[Mapping[str, A
     probability = part["probability"].to_numpy(dtype=np.float64)
     at = logit(np.clip(probability, _EDGE, 1 - _EDGE))
     return {
-        "auc": auc_heterogeneity(part["y"], probability, of),
+        "auc": auc_heterogeneity(part["y"], probability, of, patients=part["patient_id"]),
         "calibration": calibration_interaction(part["y"], at, of),
         "fnr": miss_heterogeneity([row["missed"] for row in large], [row["positives"] for row in large], names),
     }
