@@ -37,10 +37,11 @@ def test_embeds_a_cohort_with_the_predictions_ids(
     taught = int(own["split"].isin(["train", "tuning"]).sum())
     assert f"{taught} of {len(own)} rows are of patients who taught these networks" in said
     beside = json.loads((tmp_path / "embeddings.provenance.json").read_text())
-    assert beside["config"] == {"member": "1", "stage": "nsln", "by": "axilla"}
+    bundle = load_bundle(run_folder / "bundle", member="1")
+    assert beside["config"] == {"bundle": bundle.bundle_id, "member": "1", "stage": "nsln", "by": "axilla"}
     assert beside["inputs"]["cases.parquet"] == file_hash(run_folder / "cases.parquet")
     assert (tmp_path / "embeddings.exclusions.csv").is_file()
-    assert load_bundle(run_folder / "bundle", member="1").member.name == "1"
+    assert bundle.member.name == "1"
 
 
 def test_embeds_every_image_alone(run_folder: Path, tmp_path: Path) -> None:

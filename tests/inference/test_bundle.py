@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -15,12 +16,14 @@ from usdlr.core.errors import BundleError, DataError, InputError
 from usdlr.core.hashing import file_hash
 from usdlr.core.types import OnUncertified, Stage
 from usdlr.decision.wording import contract_lines
-from usdlr.inference.bundle import MANIFEST, load_bundle
+from usdlr.inference.bundle import load_bundle
+from usdlr.inference.bundle_files import MANIFEST
 
 
 @pytest.fixture
 def bundle(run_folder: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
+    shutil.copyfile(run_folder / "provenance.json", tmp_path / "run-provenance.json")
     return Path(shutil.copytree(run_folder / "bundle", tmp_path / "bundle"))
 
 
@@ -68,6 +71,13 @@ def test_bundle_names_no_patient(run_folder: Path) -> None:
 
 def test_bundle_holds_data_only(bundle: Path) -> None:
     assert {path.suffix for path in bundle.rglob("*") if path.is_file()} == {".json", ".safetensors"}
+
+
+def test_the_id_is_the_hash_of_the_manifest_which_holds_all_others(bundle: Path) -> None:
+    digest = hashlib.sha256((bundle / MANIFEST).read_bytes()).hexdigest()
+    assert (load_bundle(bundle).digest, load_bundle(bundle).bundle_id) == (digest, digest[:12])
+    told = json.loads((bundle.parent / "run-provenance.json").read_text())
+    assert told["bundle"] == digest[:12]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +142,7 @@ def test_pickle_in_place_of_weights_is_refused(bundle: Path) -> None:
     name = "sln/network_0.safetensors"
     torch.save(load((bundle / name).read_bytes()), bundle / name)
     rehash(bundle, name)
-    with pytest.raises(BundleError, match="damaged stage"):
+    with pytest.raises(BundleError, match="expected safetensors"):
         load_bundle(bundle)
 
 

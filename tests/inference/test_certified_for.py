@@ -15,7 +15,9 @@ from usdlr.core.errors import BundleError
 from usdlr.core.hashing import file_hash
 from usdlr.core.types import OnUncertified
 from usdlr.decision.strata import StratumRule
-from usdlr.inference.bundle import CONTRACT, MANIFEST, load_bundle, write_bundle
+from usdlr.inference.bundle import load_bundle
+from usdlr.inference.bundle_files import MANIFEST, write_bundle
+from usdlr.inference.member import CONTRACT
 from usdlr.inference.strata import axilla_strata
 
 

@@ -14,14 +14,15 @@ from usdlr.core.pool import default_jobs
 from usdlr.core.provenance import Provenance
 from usdlr.core.types import Split, Stage
 from usdlr.decision import wording
-from usdlr.inference.bundle import MANIFEST, load_bundle
+from usdlr.inference.bundle import load_bundle
+from usdlr.inference.bundle_files import MANIFEST
 from usdlr.inference.embeddings import BY, embed, embeddings_table
 
 
 def execute(argv: Sequence[str]) -> None:
     """Run the command."""
     parser = new_parser("embed", "Write what a bundle's networks make of every block of a cohort.")
-    parser.add_argument("--bundle", type=str, required=True, help="folder that usdlr run wrote")
+    parser.add_argument("--bundle", type=str, required=True, help="folder that usdlr run wrote, or .usdlr file")
     parser.add_argument("--cases", type=str, required=True, help="cases.parquet")
     parser.add_argument("--out", type=str, required=True, help="table to write, .parquet")
     parser.add_argument("--stage", type=str, default=str(Stage.SLN), help="sln or nsln: whose networks")
@@ -50,8 +51,8 @@ def execute(argv: Sequence[str]) -> None:
     )
     provenance = Provenance(
         "usdlr embed",
-        {source.name: file_hash(source), MANIFEST: file_hash(Path(options.bundle) / MANIFEST)},
-        {"member": bundle.member.name, "stage": options.stage, "by": options.by},
+        {source.name: file_hash(source), MANIFEST: bundle.digest},
+        {"bundle": bundle.bundle_id, "member": bundle.member.name, "stage": options.stage, "by": options.by},
     )
     written = table.write(found.embeddings, out, provenance)
     exclusions = out.with_name(f"{out.stem}.exclusions.csv")
