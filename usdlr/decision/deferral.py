@@ -175,6 +175,50 @@ class DeferralRule:
         return cls(width, above)
 
 
+def most_by_patient(score: FloatArray, patient: Sequence[str]) -> FloatArray:
+    """The largest score of every patient, in the order of their names."""
+    who, place = np.unique(np.asarray(patient, dtype=object).astype(str), return_inverse=True)
+    out = np.full(len(who), -np.inf)
+    np.maximum.at(out, place, score)
+    return out
+
+
+def share_limit(score: FloatArray, patient: Sequence[str], share: float) -> float | None:
+    """The limit that a new patient's scores exceed with a chance of at most ``share``: split conformal prediction.
+
+    Of n patients, each by the larger of two axillae, it is the score of rank ceil((n + 1) (1 - share)). It holds in
+    finite samples for a patient exchangeable with them, whatever the scores' law.
+
+    Parameters
+    ----------
+    score : (n,) float array
+        Of their axillae, without gaps.
+    patient : sequence of str
+        Whose axillae they are.
+    share : float
+        Above 0, below 1.
+
+    Returns
+    -------
+    float or None
+        None where n is too small for the share: fewer than 1 / share - 1 patients.
+
+    References
+    ----------
+    Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World (2005), proposition 2.3.
+
+    Examples
+    --------
+    >>> share_limit(np.arange(19.0), [f"p{place}" for place in range(19)], 0.05)
+    18.0
+    >>> share_limit(np.arange(18.0), [f"p{place}" for place in range(18)], 0.05) is None
+    True
+    """
+    most = np.sort(most_by_patient(score, patient))
+    rank = math.ceil((len(most) + 1) * (1 - share) - 1e-9)
+    return float(most[rank - 1]) if 1 <= rank <= len(most) else None
+
+
 def fit_deferral(
     path: ThresholdPath,
     stages: Sequence[StageRows],
@@ -203,25 +247,32 @@ def fit_deferral(
         Largest share of them that may be deferred for being near a threshold, at any step up to the last one that
         keeps both targets among them. The interval is narrowed until it is kept: at 0 nobody is deferred for it.
     ood_share : float, optional
-        Share of them that would be out of distribution; ``None``: no such rule.
+        Share of patients like them who are out of distribution at most, see :func:`share_limit`; ``None``: no such
+        rule.
 
     Raises
     ------
     LeakError
         If a row is of another split.
     InputError
-        If ``ood_share`` is given without scores, or arrays do not fit together.
+        If ``ood_share`` is given without scores or is smaller than their number can state, or arrays do not fit
+        together.
     """
     require_split(rows, [Split.TRAIN, Split.TUNING], "deferral rule")
     same_length(len(rows), p=stages[0].low)
     above = None
     if ood_share is not None:
-        if unsure.ood is None or not np.isfinite(unsure.ood).any() or not 0 <= ood_share < 1:
+        if unsure.ood is None or not np.isfinite(unsure.ood).any() or not 0 < ood_share < 1:
             raise InputError(
                 f"found ood_share = {ood_share} with no out-of-distribution score, or beyond 0 to 1; give both or none"
             )
-        # 'higher' keeps the share out of distribution among these patients at or below what was asked.
-        above = float(np.quantile(unsure.ood[np.isfinite(unsure.ood)], 1 - ood_share, method="higher"))
+        known = np.isfinite(unsure.ood)
+        above = share_limit(unsure.ood[known], rows.take(known).patient_id, ood_share)
+        if above is None:
+            raise InputError(
+                f"found {len(rows.patients)} tuning patients, expected at least {math.ceil(1 / ood_share - 1e-9) - 1} "
+                f"to defer {100 * ood_share:g} % as out of distribution; ask for a larger ood_share, or tune on more"
+            )
     misses, positives = miss_counts(path.stages, stages, rows)
     kept = np.ones(len(path), dtype=bool)
     for count, units, target in zip(misses, positives, alpha, strict=True):
