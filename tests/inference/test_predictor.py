@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from usdlr.cli.main import main
-from usdlr.cli.predict import _notices
 from usdlr.core import tables
 from usdlr.core.errors import DataError
 from usdlr.core.provenance import Provenance
@@ -19,6 +18,7 @@ from usdlr.decision.deferral import DeferralRule
 from usdlr.decision.strata import StratumRule
 from usdlr.inference.bundle import Bundle, load_bundle
 from usdlr.inference.predictor import Prediction, predict
+from usdlr.inference.service import notices
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_command_prints_deferral_and_strata_of_the_contract(bundle: Bundle) -> N
         by_stratum={"with elastography": own, "without elastography": own.void()},
     )
     empty = tables.PREDICTIONS.empty(), tables.DECISIONS.empty(), tables.EXCLUSIONS.empty()
-    said = _notices(
+    said = notices(
         replace(bundle, member=replace(bundle.member, contract=rich)), Prediction(*empty, foreign_centres=(), seen=0)
     )
     assert [line for line in said if line.startswith("Marginal, without a stated confidence")]

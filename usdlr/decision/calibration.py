@@ -8,9 +8,16 @@ from typing import Any, Final
 from usdlr.core.errors import BundleError
 from usdlr.core.named_parts import Part, build_part
 from usdlr.decision.calibration_curves import BetaCalibrator, IsotonicCalibrator, VennAbersCalibrator
-from usdlr.decision.calibration_linear import LARGEST_SLOPE, LineCalibrator, PlattCalibrator, TemperatureCalibrator
+from usdlr.decision.calibration_linear import (
+    LARGEST_SLOPE,
+    InterceptCalibrator,
+    LineCalibrator,
+    PlattCalibrator,
+    TemperatureCalibrator,
+)
 from usdlr.decision.calibrator import Calibrator
 from usdlr.decision.logistic import SMALLEST_SLOPE
+from usdlr.decision.recalibration import RecalibratedCalibrator
 
 __all__ = [
     "CALIBRATORS",
@@ -18,9 +25,11 @@ __all__ = [
     "SMALLEST_SLOPE",
     "BetaCalibrator",
     "Calibrator",
+    "InterceptCalibrator",
     "IsotonicCalibrator",
     "LineCalibrator",
     "PlattCalibrator",
+    "RecalibratedCalibrator",
     "TemperatureCalibrator",
     "VennAbersCalibrator",
     "build_calibrator",
@@ -37,6 +46,9 @@ CALIBRATORS: Final[dict[str, type[Calibrator]]] = {
         VennAbersCalibrator,
     )
 }
+
+# What a bundle may hold; a run chooses among CALIBRATORS.
+_KNOWN: Final[dict[str, type[Calibrator]]] = {**CALIBRATORS, InterceptCalibrator.kind: InterceptCalibrator}
 
 
 def build_calibrator(part: Part) -> Calibrator:
@@ -70,9 +82,25 @@ def calibrator_from_dict(values: Mapping[str, Any]) -> Calibrator:
         If the kind is unknown, or a number is missing or impossible.
     """
     kind = str(values.get("kind", PlattCalibrator.kind))
-    if kind not in CALIBRATORS:
+    if kind == RecalibratedCalibrator.kind:
+        return _recalibrated(values)
+    if kind not in _KNOWN:
+        known = (*_KNOWN, RecalibratedCalibrator.kind)
         raise BundleError(
-            f"found a calibrator of the kind {kind!r}, expected one of {', '.join(CALIBRATORS)}; "
+            f"found a calibrator of the kind {kind!r}, expected one of {', '.join(known)}; "
             "update usdlr or export the bundle again"
         )
-    return CALIBRATORS[kind].from_dict(values)
+    return _KNOWN[kind].from_dict(values)
+
+
+def _recalibrated(values: Mapping[str, Any], deepest: int = 8) -> RecalibratedCalibrator:
+    """A calibrator behind another; a bundle is adapted a few times at most, and no file may nest without end."""
+    before, after = values.get("before"), values.get("after")
+    depth, inner = 0, before
+    while isinstance(inner, Mapping) and inner.get("kind") == RecalibratedCalibrator.kind and depth <= deepest:
+        depth, inner = depth + 1, inner.get("before")
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping) or depth > deepest:
+        raise BundleError("found a damaged recalibrated calibrator, expected one map behind another; export it again")
+    return RecalibratedCalibrator.restored(
+        calibrator_from_dict(before), calibrator_from_dict(after), values.get("covariance")
+    )

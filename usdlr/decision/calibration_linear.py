@@ -40,6 +40,7 @@ class LineCalibrator(Calibrator):
         Patients the fit has seen.
     """
 
+    free_slope: ClassVar[bool] = True
     free_intercept: ClassVar[bool] = True
 
     def __init__(self, *, prior_strength: float = 1.0) -> None:
@@ -58,6 +59,31 @@ class LineCalibrator(Calibrator):
         """The slope, once per row."""
         check_is_fitted(self, ("slope_", "intercept_"))
         return np.full(len(scores(start, "start")), self.slope_)
+
+    def covariance(self, logit: npt.ArrayLike) -> FloatArray:
+        """Of slope and intercept, (2, 2), from the information in the rows of the fit; 0 for one that is not free.
+
+        Parameters
+        ----------
+        logit : (n,) array_like
+            Raw log-odds of these rows.
+        """
+        x = scores(logit, "logit")
+        p = expit(self.transform(x))
+        weight = p * (1 - p)
+        corner = float((weight * x).sum())
+        information = np.array([[float((weight * x * x).sum()) + self._precision, corner], [corner, weight.sum()]])
+        free = np.array([self.free_slope, self.free_intercept])
+        found = np.zeros((2, 2))
+        if free.all():
+            return np.asarray(np.linalg.pinv(information), dtype=np.float64)
+        place = int(np.argmax(free))
+        found[place, place] = 1 / max(information[place, place], np.finfo(float).tiny)
+        return found
+
+    @property
+    def _precision(self) -> float:
+        return float(self.prior_strength)
 
     @abstractmethod
     def _solve(self, x: FloatArray, y: FloatArray, weight: FloatArray, prior: float) -> tuple[float, float]:
@@ -107,6 +133,38 @@ class PlattCalibrator(LineCalibrator):
     def _solve(self, x: FloatArray, y: FloatArray, weight: FloatArray, prior: float) -> tuple[float, float]:
         (slope,), intercept = fit_slopes(x[:, None], y, weight, prior)
         return slope, intercept
+
+
+class InterceptCalibrator(LineCalibrator):
+    """A shift of all log-odds alike, ``slope_ = 1``: what another prevalence asks for, and the least that is learnt.
+
+    ``prior_strength`` is of no account, since the slope is not fitted. It recalibrates a model that is calibrated but
+    for its level; a run does not choose it. Attributes as in :class:`LineCalibrator`.
+
+    References
+    ----------
+    Steyerberg et al., Validation and updating of predictive logistic regression models, Stat Med 23 (2004) 2567,
+    doi:10.1002/sim.1844 (method 1, recalibration in the large).
+
+    Examples
+    --------
+    >>> from usdlr.core.leak import Rows
+    >>> rows = Rows.of("abcd", ["tuning"] * 4)
+    >>> fitted = InterceptCalibrator().fit([0.0, 0.0, 0.0, 0.0], [0, 0, 0, 1], rows=rows)
+    >>> fitted.slope_, round(fitted.intercept_, 6)  # log(1 / 3)
+    (1.0, -1.098612)
+    """
+
+    kind = "intercept"
+    free_slope = False
+
+    def _solve(self, x: FloatArray, y: FloatArray, weight: FloatArray, prior: float) -> tuple[float, float]:
+        def gradient(shift: float) -> float:
+            return float(weight @ (expit(x + shift) - y))
+
+        level = math.log(float(weight @ y) / float(weight @ (1 - y)))
+        # The sum of the risks rises with the shift; it meets the positives between these two.
+        return 1.0, float(brentq(gradient, level - float(x.max()) - 1e-9, level - float(x.min()) + 1e-9, xtol=1e-13))
 
 
 class TemperatureCalibrator(LineCalibrator):

@@ -8,16 +8,18 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 from scipy.stats import norm
 
 from usdlr.core.errors import BundleError
 from usdlr.core.leak import Rows, require_split
 from usdlr.core.types import Split
 from usdlr.decision.arrays import FloatArray
-from usdlr.decision.calibration import Calibrator, LineCalibrator
+from usdlr.decision.calibration import Calibrator, LineCalibrator, VennAbersCalibrator
 
 LEVEL = 0.90
+# Raw log-odds this close are taken to be equal: a forward pass in another batch gives other last digits, and a step of
+# the Venn-Abers predictor would be taken or not by chance where an axilla has the score of a tuning axilla.
+SAME = 1e-5
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,15 @@ class LogitInterval:
         without it.
     level : float
         Coverage of each part.
+    venn_abers : VennAbersCalibrator or None
+        Fitted on the tuning patients: of any axilla, two probabilities of which one is calibrated; ``None`` in what
+        was fitted before there was one.
     """
 
     covariance: tuple[tuple[float, float], tuple[float, float]]
     missing: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     level: float = LEVEL
+    venn_abers: VennAbersCalibrator | None = field(default=None, compare=False)
 
     @classmethod
     def fit(
@@ -53,6 +59,7 @@ class LogitInterval:
         *,
         rows: Rows,
         level: float = LEVEL,
+        labels: npt.ArrayLike | None = None,
     ) -> Self:
         """Measure on tuning patients.
 
@@ -69,6 +76,8 @@ class LogitInterval:
             Whose axillae they are.
         level : float
             Coverage.
+        labels : array, (axillae,), optional
+            1 positive, 0 negative, of the same axillae: with them, :meth:`conformal` has an answer.
 
         Raises
         ------
@@ -78,7 +87,7 @@ class LogitInterval:
         require_split(rows, [Split.TUNING], "interval of the log-odds")
         covariance = np.zeros((2, 2))
         if isinstance(calibrator, LineCalibrator):
-            covariance = _covariance(np.asarray(logit, dtype=np.float64), calibrator)
+            covariance = calibrator.covariance(logit)
         tails = [(1 - level) / 2, (1 + level) / 2]
         known = {name: np.asarray(change, dtype=np.float64) for name, change in changes.items()}
         missing = {name: np.quantile(change, tails) for name, change in known.items() if change.size}
@@ -86,7 +95,37 @@ class LogitInterval:
             ((float(covariance[0, 0]), float(covariance[0, 1])), (float(covariance[1, 0]), float(covariance[1, 1]))),
             {name: (float(low), float(high)) for name, (low, high) in missing.items()},
             level,
+            None if labels is None else VennAbersCalibrator().fit(logit, labels, rows=rows),
         )
+
+    def conformal(self, logit: npt.ArrayLike, probability: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Ends of an interval that holds a calibrated probability, (axillae,) each; not-a-number where it is unknown.
+
+        The two probabilities of the inductive Venn-Abers predictor, and the stated one where it lies outside them. If
+        an axilla is exchangeable with the tuning axillae, one of the two, namely that of the label it turns out to
+        have, is calibrated: among axillae for which it has the same value, that share is positive. This holds whatever
+        the model and for any number of tuning axillae. The interval says nothing about how far a patient's own risk
+        may lie from that of others with such a score.
+
+        The tuning patients also stopped the networks' fit, which is not accounted for.
+
+        Parameters
+        ----------
+        logit : array, (axillae,)
+            Raw log-odds.
+        probability : array, (axillae,)
+            The calibrated probability that is stated.
+
+        References
+        ----------
+        Vovk and Petej, Venn-Abers predictors, UAI 2014, arXiv 1211.0025, theorem 1.
+        """
+        stated = np.asarray(probability, dtype=np.float64)
+        if self.venn_abers is None:
+            return np.full(stated.shape, np.nan), np.full(stated.shape, np.nan)
+        x = np.asarray(logit, dtype=np.float64)
+        low, high = self.venn_abers.interval(x - SAME)[0], self.venn_abers.interval(x + SAME)[1]
+        return np.minimum(low, stated), np.maximum(high, stated)
 
     def bounds(
         self,
@@ -126,7 +165,8 @@ class LogitInterval:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {
+        known = {} if self.venn_abers is None else {"venn_abers": self.venn_abers.to_dict()}
+        return known | {
             "covariance": [list(row) for row in self.covariance],
             "missing": {name: list(ends) for name, ends in self.missing.items()},
             "level": self.level,
@@ -144,26 +184,13 @@ class LogitInterval:
         try:
             (a, b), (c, d) = values["covariance"]
             missing = {str(name): (float(low), float(high)) for name, (low, high) in values["missing"].items()}
-            return cls(((float(a), float(b)), (float(c), float(d))), missing, float(values["level"]))
+            pair = values.get("venn_abers")
+            known = None if pair is None else VennAbersCalibrator.from_dict(pair)
+            return cls(((float(a), float(b)), (float(c), float(d))), missing, float(values["level"]), known)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
                 f"found a damaged interval ({error!r}), expected covariance, missing and level"
             ) from error
-
-
-def _covariance(x: FloatArray, calibrator: LineCalibrator) -> FloatArray:
-    """Of slope and intercept, from the information in the rows of the fit."""
-    p = expit(calibrator.transform(x))
-    weight = p * (1 - p)
-    information = np.array(
-        [
-            [(weight * x * x).sum() + calibrator.prior_strength, (weight * x).sum()],
-            [(weight * x).sum(), weight.sum()],
-        ]
-    )
-    if calibrator.free_intercept:
-        return np.asarray(np.linalg.pinv(information), dtype=np.float64)
-    return np.array([[1 / max(information[0, 0], np.finfo(float).tiny), 0.0], [0.0, 0.0]])
 
 
 def _moved(calibrator: Calibrator, x: FloatArray, step: FloatArray) -> FloatArray:

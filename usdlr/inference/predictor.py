@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from usdlr.core import tables
@@ -18,8 +19,12 @@ from usdlr.data.samples import SampleStore
 from usdlr.decision.cascade import decide
 from usdlr.decision.deferral import Unsure
 from usdlr.decision.wording import decision_note
-from usdlr.inference.bundle import Bundle, Member, Preparation, image_key
+from usdlr.inference.bundle import Bundle
 from usdlr.inference.calibrated import calibrated_rows
+from usdlr.inference.member import Member, image_key
+from usdlr.inference.ood_files import Seen, ood_rows, with_ood
+from usdlr.inference.preparation import Preparation
+from usdlr.inference.reading import Reading
 from usdlr.inference.scale import require_same_scale
 from usdlr.inference.sites import design_of, orphans, tumours, unread
 from usdlr.inference.stage import prepare_torch
@@ -41,6 +46,8 @@ class Prediction:
         Centres that the model was not made on: the contract is void there.
     seen : int
         Axillae of patients who were used to make the model: nothing may be concluded from them.
+    reliability : DataFrame
+        The table of the same name; without contours redrawn, see :mod:`usdlr.inference.contour`.
     """
 
     predictions: pd.DataFrame
@@ -48,6 +55,7 @@ class Prediction:
     exclusions: pd.DataFrame
     foreign_centres: tuple[str, ...]
     seen: int
+    reliability: pd.DataFrame = field(default_factory=tables.RELIABILITY.empty)
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,26 @@ def prepare_cases(
     DataError
         If no case can be used, or lengths are of another kind than the model's.
     """
+    read, reasons = cohort_of(preparation, cases)
+    require_same_scale(read, root, preparation.relative_diameter)
+    measured = tumours(read)
+    if preparation.measures if measure is None else measure:
+        features = extract(measured, root, preparation.radiomics, engine=preparation.engine, jobs=jobs, ledger=ledger)
+    else:
+        features = unmeasured(measured)
+    usable, store, exclusions = usable_cases(read, features, root, preparation, jobs=jobs)
+    exclusions = pd.concat([exclusion_table(cases, reasons, "cohort"), exclusions], ignore_index=True)
+    return Prepared(usable, store, design_of(features, usable, preparation.clinical), exclusions)
+
+
+def cohort_of(preparation: Preparation, cases: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
+    """The image sets that the model is for, and code and sentence of every other one, by image id.
+
+    Raises
+    ------
+    DataError
+        If none is left.
+    """
     reasons = unread(cases, preparation.network.sites)
     left_out = outside(cases, preparation.where)
     reasons |= left_out
@@ -131,33 +159,29 @@ def prepare_cases(
         )
     if read.empty:
         raise DataError(f"found no image of a primary tumour among {len(cases)}; the model reads nothing without one")
-    require_same_scale(read, root, preparation.relative_diameter)
-    measured = tumours(read)
-    if preparation.measures if measure is None else measure:
-        features = extract(measured, root, preparation.radiomics, engine=preparation.engine, jobs=jobs, ledger=ledger)
-    else:
-        features = unmeasured(measured)
-    usable, store, exclusions = usable_cases(read, features, root, preparation, jobs=jobs)
-    exclusions = pd.concat([exclusion_table(cases, reasons, "cohort"), exclusions], ignore_index=True)
-    return Prepared(usable, store, design_of(features, usable, preparation.clinical), exclusions)
+    return read, reasons
 
 
 def predict_prepared(bundle: Bundle, prepared: Prepared, *, on_uncertified: OnUncertified | None) -> Prediction:
     """Apply a bundle to what :func:`prepare_cases` gave with the bundle's own preparation."""
     preparation, usable = bundle.preparation, prepared.cases
     prepare_torch(preparation.threads)
-    predictions = predict_member(
+    readings: dict[Stage, list[Reading]] = {}
+    raw = read_member(
         bundle.member,
         usable,
         prepared.store,
         prepared.design,
         batch_size=preparation.batch_size,
-        split=patient_splits(usable, bundle.member),
         views=averaged_views(preparation.views),
+        readings=readings,
     )
+    seen = Seen.of(usable, prepared.design, bundle.member.models, readings)
+    strange = ood_rows(bundle.member.ood, seen, preparation.radiomics)
+    predictions = member_rows(bundle.member, raw, split=patient_splits(usable, bundle.member))
     known = set(bundle.card["cohort"]["centres"])
     foreign = usable["patient_id"][~usable["centre_id"].isin(known)]
-    scores = cascade_scores(predictions)
+    scores = with_ood(cascade_scores(predictions), strange)
     is_foreign = scores["patient_id"].isin(set(foreign))
     answer = on_uncertified or bundle.on_uncertified
     note = decision_note(simulated=bool(bundle.card["simulated"]), proxy=any(bundle.card["proxies"].values()))
@@ -176,6 +200,7 @@ def predict_prepared(bundle: Bundle, prepared: Prepared, *, on_uncertified: OnUn
         prepared.exclusions,
         foreign_centres=tuple(sorted(set(usable["centre_id"]) - known)),
         seen=int((~external).sum()) // len(Stage),
+        reliability=reliability_rows(bundle, raw, predictions, strange),
     )
 
 
@@ -236,32 +261,71 @@ def exclusion_table(cases: pd.DataFrame, reasons: dict[str, tuple[str, str]], st
     )
 
 
-def predict_member(
+def read_member(
     member: Member,
     cases: pd.DataFrame,
     store: SampleStore,
     design: pd.DataFrame,
     *,
     batch_size: int,
-    split: pd.Series,
     views: Sequence[Vary | None] = (None,),
-) -> pd.DataFrame:
-    """Rows of ``predictions`` of both stages for every axilla."""
-    parts = []
+    readings: dict[Stage, list[Reading]] | None = None,
+) -> dict[Stage, pd.DataFrame]:
+    """Raw log-odds of every axilla by stage, as :meth:`usdlr.inference.stage.StageModel.predict_axillae` gives them.
+
+    Into ``readings`` goes what every network read of the samples as they are, where it is given.
+    """
+    raw = {}
     for stage, model in member.models.items():
-        raw = model.predict_axillae(cases, store, design, batch_size, views=views)
-        parts.append(
-            calibrated_rows(
-                raw,
-                member.calibrators[stage],
-                member.intervals[stage],
-                stage=stage,
-                fold=member.name,
-                split=split,
-                model_id=model.model_id,
-            )
+        raw[stage], read = model.answer(cases, store, design, batch_size, views=views)
+        if readings is not None:
+            readings[stage] = read
+    return raw
+
+
+def member_rows(member: Member, raw: Mapping[Stage, pd.DataFrame], *, split: pd.Series) -> pd.DataFrame:
+    """Rows of ``predictions`` from what :func:`read_member` gave."""
+    parts = [
+        calibrated_rows(
+            axillae,
+            member.calibrators[stage],
+            member.intervals[stage],
+            stage=stage,
+            fold=member.name,
+            split=split,
+            model_id=member.models[stage].model_id,
         )
+        for stage, axillae in raw.items()
+    ]
     return pd.concat(parts, ignore_index=True)
+
+
+def reliability_rows(
+    bundle: Bundle,
+    raw: Mapping[Stage, pd.DataFrame],
+    predictions: pd.DataFrame,
+    strange: pd.DataFrame,
+) -> pd.DataFrame:
+    """The ``reliability`` table: how strange every axilla is and conformal intervals; no contour is redrawn for it.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    raw : mapping of Stage to DataFrame
+        From :func:`read_member`.
+    predictions : DataFrame
+        From :func:`member_rows`, in the same order.
+    strange : DataFrame
+        From :func:`usdlr.inference.ood_files.ood_rows`.
+    """
+    out = predictions[AXILLA_KEY].drop_duplicates().merge(strange, on=AXILLA_KEY, how="left", validate="one_to_one")
+    for stage, axillae in raw.items():
+        # Every stage reads the same axillae in the same order, and so do its rows of predictions.
+        stated = predictions["probability"].to_numpy(np.float64)[(predictions["stage"] == str(stage)).to_numpy()]
+        ends = bundle.member.intervals[stage].conformal(axillae["logit"], stated)
+        out[f"conformal_low_{stage}"], out[f"conformal_high_{stage}"] = ends
+    return tables.RELIABILITY.conform(out)
 
 
 def cascade_scores(predictions: pd.DataFrame) -> pd.DataFrame:

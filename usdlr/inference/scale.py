@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,9 @@ from usdlr.imaging.store import read_mask
 TOLERANCE = 1e-6
 
 
-def require_same_scale(cases: pd.DataFrame, root: Path, relative_diameter: float | None) -> None:
+def require_same_scale(
+    cases: pd.DataFrame, root: Path, relative_diameter: float | None, *, masks: Mapping[str, LesionMask] | None = None
+) -> None:
     """Refuse cases whose lengths are of another kind than the model's.
 
     Parameters
@@ -28,6 +31,8 @@ def require_same_scale(cases: pd.DataFrame, root: Path, relative_diameter: float
         Folder its paths are relative to.
     relative_diameter : float or None
         Units across every lesion of the model's own cases; ``None``: the model knows millimetres.
+    masks : mapping of str to LesionMask, optional
+        The lesions by image id, where they are in memory; by default they are read.
 
     Raises
     ------
@@ -44,7 +49,8 @@ def require_same_scale(cases: pd.DataFrame, root: Path, relative_diameter: float
             )
         return
     mend = f"ingest the source with relative_diameter = {relative_diameter:g}"
-    others = ~relative & cases["mask_path"].notna().to_numpy(dtype=bool)
+    drawn = cases["image_id"].isin(list(masks)) if masks is not None else cases["mask_path"].notna()
+    others = ~relative & drawn.to_numpy(dtype=bool)
     if others.any():
         raise DataError(
             f"found {int(others.sum())} of {len(cases)} cases that are not measured relative to the lesion "
@@ -53,8 +59,11 @@ def require_same_scale(cases: pd.DataFrame, root: Path, relative_diameter: float
         )
     for record in cases[relative].to_dict("records"):
         try:
-            pixels = read_mask(root / str(record["mask_path"]))
-            mask = LesionMask(pixels, Spacing(float(record["row_mm"]), float(record["col_mm"])))
+            if masks is not None:
+                mask = masks[str(record["image_id"])]
+            else:
+                pixels = read_mask(root / str(record["mask_path"]))
+                mask = LesionMask(pixels, Spacing(float(record["row_mm"]), float(record["col_mm"])))
         except CaseError:
             continue  # becomes an exclusion row where it is measured
         found = equivalent_diameter(mask)
