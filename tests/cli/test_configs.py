@@ -22,6 +22,7 @@ SCENARIOS = sorted((ROOT / "configs" / "scenario").glob("*.yaml"))  # for usdlr 
 PRETRAININGS = sorted((ROOT / "configs" / "pretrain").glob("*.yaml"))  # for usdlr pretrain
 # For usdlr sweep: built in test_sweep.py, and those of an experiment in tests/experiments/test_published.py.
 SWEEPS = sorted([*(ROOT / "configs" / "sweep").glob("*.yaml"), *(ROOT / "experiments").glob("*/sweep.yaml")])
+FEATURE_TABLES = sorted((ROOT / "experiments").glob("*/table.yaml"))  # for usdlr fit_table: test_feature_table.py
 COMPONENTS = sorted(set((ROOT / "configs").glob("*/*.yaml")) - {*SCENARIOS, *PRETRAININGS, *SWEEPS})
 
 
@@ -29,7 +30,7 @@ def test_there_is_something_to_build() -> None:
     assert len(EXPERIMENTS) >= 2
     assert len(COMPONENTS) >= 4
     every = set((ROOT / "experiments").rglob("*.yaml")) | set((ROOT / "configs").rglob("*.yaml"))
-    assert every == {*EXPERIMENTS, *OVERLAYS, *COMPONENTS, *SCENARIOS, *PRETRAININGS, *SWEEPS}
+    assert every == {*EXPERIMENTS, *OVERLAYS, *COMPONENTS, *SCENARIOS, *PRETRAININGS, *SWEEPS, *FEATURE_TABLES}
     for path in EXPERIMENTS:
         assert (path.parent / "README.md").is_file()
 

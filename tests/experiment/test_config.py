@@ -10,7 +10,7 @@ from tests.tiny import DEMO
 from usdlr.cli.run import read_config
 from usdlr.core.errors import ConfigError
 from usdlr.experiment.config import ExperimentConfig
-from usdlr.inference.bundle import Preparation
+from usdlr.inference.preparation import Preparation
 
 IMAGES = ("--model.tabular", "none", "--model.score", "false")
 BURDEN = ("--data.nsln.column", "burden_ge3", "--data.nsln.positive", "three or more positive nodes")
@@ -95,7 +95,7 @@ def test_radiomics_is_measured_only_where_something_reads_it() -> None:
 
 
 def test_the_bundle_is_told_whom_it_is_for() -> None:
-    from usdlr.inference.bundle import Preparation
+    from usdlr.inference.preparation import Preparation
 
     one = config("--data.where", "{cn_stage: [cN0], age_years: {min: 18}}", "--radiomics.modalities", "[bmode]")
     assert one.preparation.where == {"cn_stage": ["cN0"], "age_years": {"min": 18.0}}

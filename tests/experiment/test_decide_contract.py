@@ -14,6 +14,7 @@ from usdlr.decision.contract import Contract
 from usdlr.experiment.cohort import axilla_labels
 from usdlr.experiment.decide import Decided, decide_all
 from usdlr.experiment.layout import Layout
+from usdlr.experiment.results import cohort_counts
 
 
 def decided(cohort: Path, run: Path, **settings: Any) -> Decided:
@@ -55,3 +56,42 @@ def test_a_marginal_contract_is_never_certified(cohort: Path, run_copy: Path) ->
     assert not any(contract.certified for contract in found.contracts.values())
     status = {str(contract.status) for name, contract in found.contracts.items() if name != "bundle"}
     assert set(found.decisions["contract"]) == status <= {"marginal", "not_certifiable"}
+
+
+@pytest.mark.parametrize("by", ["centre", "tumour_size"])
+def test_out_of_fold_decisions_use_their_folds_strata(cohort: Path, run_copy: Path, by: str) -> None:
+    found = decided(cohort, run_copy, strata=by)
+    cases = tables.CASES.read(run_copy / "cases.parquet")
+    column = {"centre": "centre_id", "tumour_size": "tumour_size_mm"}[by]
+    value = cases.groupby(["patient_id", "side"])[column].max()
+    test = found.predictions[found.predictions["split"].astype(str) == "test"]
+    fold = test.drop_duplicates(["patient_id", "side"]).set_index(["patient_id", "side"])["fold"]
+    rows = found.decisions.dropna(subset="risk_group").set_index(["patient_id", "side"])
+    assert len(rows) == len(fold)
+    seen = set()
+    for key, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        contract = found.contracts[str(fold.loc[[key]].iloc[0])]
+        assert contract.strata is not None
+        (name,) = contract.strata.labels([value.loc[[key]].iloc[0]])
+        if name is not None and name in contract.by_stratum:
+            part = contract.by_stratum[name]
+            assert (row["t_sln"], row["t_nsln"]) == (part.t_sln, part.t_nsln)
+            assert name in row["reason"]
+            seen.add((part.t_sln, part.t_nsln) == (contract.t_sln, contract.t_nsln))
+        else:
+            assert row["risk_group"] == "DEFER"
+    assert False in seen  # the strata's thresholds are not those of all axillae together
+
+
+def test_image_sets_are_those_of_tested_patients(cohort: Path, run_copy: Path) -> None:
+    """Split by date, earlier patients train only: their image sets stand behind no rate."""
+    config, layout = tiny_config(cohort), Layout(run_copy)
+    cases = tables.CASES.read(layout.cases)
+    labels = axilla_labels(cases, config.data)
+    late = set(list(labels["patient_id"].unique())[::2])
+    told = cohort_counts(
+        config, layout, cases, labels[labels["patient_id"].isin(late)], tables.EXCLUSIONS.read(layout.exclusions)
+    )
+    assert told["image_sets"] == int(cases["patient_id"].isin(late).sum()) < len(cases)
+    assert told["image_sets_with_untested"] == len(cases)
+    assert sum(told["quality"]["spacing_source"].values()) == told["image_sets"]

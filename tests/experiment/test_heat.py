@@ -14,9 +14,10 @@ from tests.report.test_figures_heatmap import heat_case
 from tests.tiny import tiny_config
 from usdlr.core.types import Stage
 from usdlr.data.samples import Sample
-from usdlr.experiment.heat import choose_spread, on_crop
+from usdlr.experiment.heat import choose_spread
 from usdlr.experiment.layout import Layout
 from usdlr.experiment.media import log_run_media
+from usdlr.report.heat_cases import on_crop
 from usdlr.report.study import write_report
 
 

@@ -18,8 +18,9 @@ from usdlr.core import tables
 from usdlr.core.errors import ConfigError
 from usdlr.core.types import Stage
 from usdlr.experiment import single_fit
+from usdlr.experiment.course import training_course
 from usdlr.experiment.layout import RAW, Layout
-from usdlr.experiment.single_fit import fit_stage, taken_over, training_course
+from usdlr.experiment.single_fit import fit_stage, taken_over
 from usdlr.inference.stage_files import weights_name
 from usdlr.tasks.loggers import ShowEpochs
 

@@ -137,7 +137,7 @@ def test_a_run_averages_its_variants_in_every_stage_and_fold(config: ExperimentC
     assert [samples[0].lesion.shape for samples in store.crops] == [(64, 64), (32, 32)]
     assert {sample.pixel_mm for sample in store.crops[1]} == {30 / 32}
     folder = finished / "bundle"
-    assert read_json(folder / "bundle.json")["schema"] == 4
+    assert read_json(folder / "bundle.json")["schema"] == 5
     for stage in map(str, Stage):
         assert read_json(folder / stage / "stage.json")["variants"] == ["follows", "square"]
     loaded = load_bundle(folder)

@@ -276,6 +276,6 @@ def require_members(out: Path, config: ExperimentConfig) -> None:
     """As many networks per stage as asked for, different ones."""
     per_member = len(config.ensemble) * (config.signature.folds if config.signature is not None else 1)
     stage = out / "work" / "fits" / "bundle" / "sln"
-    weights = [path.read_bytes() for path in sorted(stage.glob("*.safetensors"))]
+    weights = [path.read_bytes() for path in sorted(stage.glob("network_*.safetensors"))]
     assert len(weights) == config.fit.members * per_member
     assert len(set(weights)) == len(weights)

@@ -13,8 +13,9 @@ from PIL import Image
 from usdlr.core import tables
 from usdlr.core.errors import DataError
 from usdlr.core.types import SpacingSource
-from usdlr.inference.bundle import Preparation, load_bundle
+from usdlr.inference.bundle import load_bundle
 from usdlr.inference.predictor import predict
+from usdlr.inference.preparation import Preparation
 from usdlr.inference.scale import require_same_scale
 
 SIDE = 40

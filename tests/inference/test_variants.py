@@ -19,7 +19,7 @@ from usdlr.core.errors import BundleError, ConfigError, DataError
 from usdlr.core.leak import Rows
 from usdlr.data.samples import Sample, SampleStore
 from usdlr.imaging.crop import CropSettings
-from usdlr.inference.bundle import Preparation
+from usdlr.inference.preparation import Preparation
 from usdlr.inference.scores import BlockScores
 from usdlr.inference.signature import SignatureReadout, SignatureSettings, by_axilla
 from usdlr.inference.stage import BASE, StageModel, network_columns, scored_blocks

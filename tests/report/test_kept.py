@@ -86,7 +86,7 @@ def test_what_is_kept_is_what_is_returned(given_and_run: tuple[StudyInputs, Path
 def test_files_are_data_without_code_and_pictures_name_no_patient(given_and_run: tuple[StudyInputs, Path]) -> None:
     given, run = given_and_run
     names = sorted(path.name for path in (run / kept.FOLDER).iterdir())
-    assert names == ["axillae.parquet", "kept.json", "labels.parquet", "pictures.npz", "study.json"]
+    assert names == ["axillae.parquet", "kept.json", "labels.parquet", "losses.parquet", "pictures.npz", "study.json"]
     with zipfile.ZipFile(run / kept.PICTURES) as archive:
         for name in archive.namelist():
             head = archive.read(name)[:200]
@@ -168,3 +168,44 @@ def test_only_nomograms_that_can_be_read_again_are_kept(given_and_run: tuple[Stu
     foreign: Any = Other()
     with pytest.raises(ConfigError, match="of the kind Other"):
         keep(replace(given_and_run[0], nomograms={"sln": foreign}), copy)
+
+
+def test_a_changed_configuration_is_refused(copy: Path) -> None:
+    (copy / "config.yaml").write_text("name: other\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"config\.yaml was changed after the report was written.*other settings"):
+        read_kept(copy)
+    (copy / "config.yaml").unlink()
+    with pytest.raises(DataError, match=r"config\.yaml was changed"):
+        read_kept(copy)
+
+
+def test_what_another_machine_may_change_is_no_change(given_and_run: tuple[StudyInputs, Path], copy: Path) -> None:
+    """A run that goes on elsewhere writes its configuration anew, with its own folders and number of processes."""
+    text = (
+        "name: made\njobs: 1\ndata: {root: /a, external: {b: /c}, centre: x}\nselection: {stability: /s, steps: []}\n"
+    )
+    (copy / "config.yaml").write_text(text, encoding="utf-8")
+    keep(given_and_run[0], copy)
+    moved = text.replace("jobs: 1", "jobs: 8").replace("/a", "/other").replace("/c", "/else").replace("/s", "/t")
+    (copy / "config.yaml").write_text(f"# by hand\n{moved}", encoding="utf-8")
+    read_kept(copy)
+    (copy / "config.yaml").write_text(text.replace("centre: x", "centre: y"), encoding="utf-8")
+    with pytest.raises(DataError, match="other settings"):
+        read_kept(copy)
+
+
+def test_a_changed_bundle_is_refused(given_and_run: tuple[StudyInputs, Path], copy: Path) -> None:
+    (copy / "bundle").mkdir()
+    weights = copy / "bundle" / "weights.bin"
+    weights.write_bytes(b"1")
+    write_json(copy / "bundle" / "bundle.json", {"files": {"weights.bin": file_hash(weights)}})
+    with pytest.raises(DataError, match=r"bundle\.json was changed after the report was written.*another bundle"):
+        read_kept(copy)  # there was none when the report was written
+    keep(given_and_run[0], copy)
+    read_kept(copy)
+    weights.write_bytes(b"2")
+    with pytest.raises(DataError, match=r"weights\.bin was changed after the report was written"):
+        read_kept(copy)
+    weights.unlink()
+    with pytest.raises(DataError, match=r"weights\.bin was changed"):
+        read_kept(copy)

@@ -10,9 +10,10 @@ import yaml
 from scipy.stats import nbinom
 
 from usdlr.decision.wording import SIMULATED
+from usdlr.decision.wording_limitations import NOTHING_FOUND
 from usdlr.report.document import Points
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.limitations import NOTHING_FOUND, limitations, limitations_section
+from usdlr.report.limitations import limitations, limitations_section
 
 Change = Callable[[dict[str, Any]], None]
 

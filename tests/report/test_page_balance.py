@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from usdlr.decision.numbers import NBSP
 from usdlr.evaluation.balance import study_balance
 from usdlr.report.document import PageTable
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.page_balance import balance_tables
-from usdlr.report.tables import NBSP
 
 
 def told(inputs: StudyInputs, **columns: Any) -> StudyInputs:

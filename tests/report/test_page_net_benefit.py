@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from usdlr.core.types import Stage
-from usdlr.evaluation.net_benefit import AVOIDED, READING, study_decision_curves
+from usdlr.decision.numbers import MINUS, NBSP
+from usdlr.decision.wording_net_benefit import READING
+from usdlr.evaluation.net_benefit import AVOIDED, study_decision_curves
 from usdlr.report.document import Figure, PageTable, Prose, Section
 from usdlr.report.figures_net_benefit import draw_net_benefit, net_benefit_points
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.page_net_benefit import net_benefit_section
 from usdlr.report.style import Drawing
-from usdlr.report.tables import MINUS, NBSP
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -89,7 +90,8 @@ def test_the_figure_says_what_it_shows(plain: StudyInputs) -> None:
         "Treat all",
         "Treat none",
         "Net benefit (positive axillae per axilla)",
-        "of the bundle, 10.0 %",
+        "Threshold of the bundle",
+        "threshold 10.0 %",
     ):
         assert words in shown
     assert "99" in shown  # needless operations at 1 %
@@ -101,16 +103,16 @@ def test_the_figure_says_what_it_shows(plain: StudyInputs) -> None:
 def test_the_bundles_threshold_is_named_in_the_legend(plain: StudyInputs) -> None:
     root = ElementTree.fromstring(drawn(plain).file_text.encode())
     legends = [node for node in root.iter(f"{SVG}g") if "legend" in node.get("id", "")]
-    said = ["".join(node.itertext()).replace(NBSP, " ") for node in legends]
-    assert len(said) == 2
-    assert all("of the bundle, " in text for text in said)
-    assert sum(text.count("of the bundle") for text in texts(drawn(plain))) == 2
+    (said,) = ["".join(node.itertext()).replace(NBSP, " ") for node in legends]
+    assert "Threshold of the bundle" in said
+    assert sum(text.startswith("threshold ") for text in texts(drawn(plain))) == 2  # one in every panel
 
 
 def test_marks(uncertified: StudyInputs) -> None:
     inputs = told(uncertified)
     assert drawn(inputs).title.endswith("(simulated, proxy endpoint, uncertified)")
-    assert "Uncertified threshold" in texts(drawn(inputs))
+    assert "Uncertified threshold of the bundle" in texts(drawn(inputs))
+    assert any(text.startswith("uncertified threshold ") for text in texts(drawn(inputs)))
     found = section(inputs)
     assert all(
         part.endswith("(simulated, proxy endpoint, uncertified)") for part in (found.title, tables(found)[0].caption)
@@ -118,7 +120,7 @@ def test_marks(uncertified: StudyInputs) -> None:
 
 
 def test_a_threshold_outside_the_range_is_not_drawn(certified: StudyInputs) -> None:
-    assert "of the bundle, 10.0 %" not in texts(drawn(told(certified, thresholds=[0.2, 0.3, 0.4])))
+    assert "threshold 10.0 %" not in texts(drawn(told(certified, thresholds=[0.2, 0.3, 0.4])))
 
 
 def test_the_section_reads_its_own_curves(plain: StudyInputs) -> None:

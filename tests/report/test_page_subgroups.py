@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from usdlr.core.types import Stage
-from usdlr.evaluation.subgroups import CAVEAT, study_subgroups
+from usdlr.decision.wording_subgroups import CAVEAT
+from usdlr.evaluation.subgroups import study_subgroups
 from usdlr.report.document import Folded, PageTable, Prose, Section
 from usdlr.report.figures_subgroups import MOST_LEVELS, draw_subgroups, subgroups_points
 from usdlr.report.inputs import StudyInputs

@@ -12,18 +12,18 @@ import pandas as pd
 import pytest
 
 from tests.evaluation.pathway_rows import D, tables
+from usdlr.decision.numbers import NBSP, outcome_text, per_thousand, share_text, thousand_interval
+from usdlr.decision.wording_pathways import NO_CONTRACT
 from usdlr.evaluation.cascade import predictive_values
 from usdlr.evaluation.pathways import pathways
 from usdlr.evaluation.threshold_shift import SHIFTS, threshold_shift
 from usdlr.report.document import Document, Figure, Folded, Meanings, PageTable, Points, Prose, Section
 from usdlr.report.figures_pathways import draw_pathways, pathways_points
-from usdlr.report.figures_thresholds import NO_CONTRACT, draw_thresholds, thresholds_points
+from usdlr.report.figures_thresholds import draw_thresholds, thresholds_points
 from usdlr.report.html import render
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.page_pathways import pathways_section
-from usdlr.report.pathway_words import outcome_text, per_thousand, share_text, thousand_interval
 from usdlr.report.style import Drawing
-from usdlr.report.tables import NBSP
 
 SVG = "{http://www.w3.org/2000/svg}"
 DRAWN: dict[str, Callable[[StudyInputs], Drawing | None]] = {"pathways": draw_pathways, "thresholds": draw_thresholds}

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from usdlr.decision.wording_study import relative_lengths
 from usdlr.report.figures import draw_all
 from usdlr.report.html import render
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.page import study_page
 from usdlr.report.page_external import external_tables
-from usdlr.report.sentences import notices, relative_lengths
+from usdlr.report.sentences import notices
 
 With = Callable[[StudyInputs, dict[str, Any]], StudyInputs]
 

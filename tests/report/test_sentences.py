@@ -101,7 +101,7 @@ def test_deferral_and_strata_stand_in_the_statement(certified: StudyInputs) -> N
         "1 of 2 strata by tumour size are certified",
         "up to 20 mm: Certified with 95 % confidence",
         "over 20 to 50 mm: Uncertified",
-        "the out-of-fold decisions on this page rest on the thresholds of all axillae together",
+        "and so does every fold: the out-of-fold decisions on this page rest on the thresholds of the fold's strata",
     ):
         assert words in told, words
 

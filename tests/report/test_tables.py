@@ -5,15 +5,12 @@ import math
 import pytest
 
 from usdlr.core.types import ExclusionCode
-from usdlr.report.tables import (
-    EXCLUSION_WORDS,
+from usdlr.decision.numbers import (
     MINUS,
     NBSP,
-    Marks,
     count,
     estimate_text,
     events_text,
-    exclusion_words,
     finite,
     interval,
     method_text,
@@ -24,6 +21,7 @@ from usdlr.report.tables import (
     rate_interval,
     rate_text,
 )
+from usdlr.report.tables import EXCLUSION_WORDS, Marks, exclusion_words
 
 
 def plain(text: str) -> str:

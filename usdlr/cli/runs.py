@@ -11,9 +11,9 @@ import pandas as pd
 from usdlr.cli.parsing import new_parser, parse
 from usdlr.core.files import write_atomic
 from usdlr.core.types import ContractStatus, Stage
+from usdlr.decision.numbers import NBSP, interval, number, percent
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED, UNCERTIFIED, standing
 from usdlr.experiment.runs import FINISHED, SETTING, STEP, runs_table, short_keys, sort_runs
-from usdlr.report.tables import NBSP, interval, number, percent
 
 _WIDEST = 36
 

@@ -9,6 +9,7 @@
         ├── TableError        a table that breaks its schema
         ├── CaseError         one case that cannot be used: becomes a row in ``exclusions.csv``
         ├── LeakError         information would cross a split boundary
+        ├── LockError         a validation that is not the one that was planned
         └── BundleError       a bundle that is damaged, altered or of another version
 
 Anything that is not an :class:`UsdlrError` is a defect of usdlr and keeps its traceback (exit code 1).
@@ -62,6 +63,10 @@ class CaseError(InputError):
 
 class LeakError(InputError):
     """Information about tuning, calibration or test patients would reach a fit."""
+
+
+class LockError(InputError):
+    """Plan, bundle, patients or outcomes of a validation are others than those that were locked."""
 
 
 class BundleError(InputError):

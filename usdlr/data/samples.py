@@ -108,11 +108,17 @@ def blocks_present(sample: Sample, blocks: Sequence[str]) -> npt.NDArray[np.bool
     return np.array(found, dtype=bool)
 
 
+def cut_crops(
+    images: CaseImages, site: Site, crops: Sequence[CropSettings], regions: Sequence[Region], margin_mm: float
+) -> tuple[Sample, ...]:
+    """One case in every crop; parameters and errors as for :func:`cut_sample`, ``site`` says what the image shows."""
+    return tuple(replace(cut_sample(images, crop, regions, margin_mm), site=site) for crop in crops)
+
+
 def _cut_row(
     row: dict[str, Any], root: Path, crops: Sequence[CropSettings], regions: Sequence[Region], margin_mm: float
 ) -> tuple[Sample, ...]:
-    images, site = read_case(row, root), Site(row["site"])
-    return tuple(replace(cut_sample(images, crop, regions, margin_mm), site=site) for crop in crops)
+    return cut_crops(read_case(row, root), Site(row["site"]), crops, regions, margin_mm)
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,10 @@ class Contract:
         """Whether the thresholds carry the promise that was asked for, certified or marginal."""
         return self.status is not ContractStatus.NOT_CERTIFIABLE
 
+    def deciding(self) -> tuple[Contract, ...]:
+        """The contracts by which axillae are decided: those of the strata, if there are any, else this one."""
+        return tuple(self.by_stratum.values()) if self.strata is not None else (self,)
+
     def void(self) -> Contract:
         """The contract for patients whom it does not reach: no promise of any kind, the same thresholds."""
         return replace(

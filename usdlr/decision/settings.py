@@ -37,6 +37,9 @@ class ContractSettings:
         Whether an axilla is deferred where the interval of a stage's log-odds crosses the stage's threshold.
     defer_at_most : float
         Largest share of tuning axillae that may be deferred for it; intervals are narrowed until it is kept.
+    ood_share : float or None
+        Share of patients like the tuning patients who are deferred at most for being unlike the training patients;
+        ``None``: nobody is, and an alarm is told at 5 %.
     strata : str or None
         ``"centre"``, ``"tumour_size"`` or ``"elastography"``: a contract for each stratum.
     strata_edges_mm : list of float
@@ -59,6 +62,7 @@ class ContractSettings:
     kind: str = CERTIFIED
     defer_near: bool = False
     defer_at_most: float = 0.20
+    ood_share: float | None = None
     strata: str | None = None
     strata_edges_mm: list[float] = field(default_factory=lambda: [20.0, 50.0])
     strata_delta: str = JOINT
@@ -80,6 +84,11 @@ class ContractSettings:
         share = self.defer_at_most
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise ConfigError(f"found defer_at_most = {share!r}, expected a share from 0 to 1, e.g. 0.2 for 20 %")
+        ood = self.ood_share
+        if ood is not None and (isinstance(ood, bool) or not isinstance(ood, int | float) or not 0 < ood < 1):
+            raise ConfigError(
+                f"found ood_share = {ood!r}, expected a share between 0 and 1, e.g. 0.05 for 5 %, or null for nobody"
+            )
         try:
             edges = [float(edge) for edge in self.strata_edges_mm]
         except (TypeError, ValueError) as error:

@@ -22,6 +22,7 @@ import pandas as pd
 from usdlr.core.errors import ConfigError
 from usdlr.core.types import Stage
 from usdlr.decision.arrays import FloatArray, scores
+from usdlr.decision.wording_net_benefit import READING, WHY_ACTED_ON
 from usdlr.evaluation.intervals import LEVEL
 from usdlr.evaluation.metrics import no_classes
 from usdlr.evaluation.resampling import (
@@ -42,21 +43,8 @@ AVOIDED = "interventions avoided per 1,000"
 # Everything else follows: treating none is worth 0, and the gain over it is the model's own net benefit.
 KEPT = (MODEL, ALL, OVER_ALL, OVER_BEST, AVOIDED)
 ACTED_ON = tuple(round(0.01 * step, 2) for step in range(1, 51))
-WHY_ACTED_ON = (
-    "The range of thresholds, 1 to 50 %, was fixed before any curve was drawn: below 1 % one would operate on 99 "
-    "negative axillae or more to find one positive axilla, and above 50 % one would leave axillae that are more likely "
-    "positive than not."
-)
 FEWEST_MISSED = 5
-TOO_NARROW = (
-    f"Where fewer than {FEWEST_MISSED} positive axillae lie below a threshold, the intervals of the gain and of the "
-    "interventions avoided are too narrow to be used: the bootstrap draws no miss that was not seen."
-)
 COLUMNS = ["quantity", "threshold", "value", "low", "high"]
-READING = (
-    "Each interval is for one threshold, not for the curve. The range of thresholds must be fixed from what doctors "
-    "and patients would act on, not from where the curve is highest."
-)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from usdlr.core.columns import AXILLA_KEY, DERIVED
-from usdlr.core.endpoints import derived_endpoints
-from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.columns import AXILLA_KEY
+from usdlr.core.errors import DataError
 from usdlr.core.types import ExclusionCode, Stage
 from usdlr.core.where import outside
 from usdlr.experiment.data_settings import DataSettings
+from usdlr.inference.axillae import endpoint_values, outcome_table, require_binary
 from usdlr.inference.predictor import exclusion_table
 from usdlr.inference.sites import is_tumour, orphans, unread
 from usdlr.ingest.adapter import adapter_named
@@ -38,7 +38,7 @@ def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame
         If an endpoint is not binary, contradicts itself within an axilla, or no case is left.
     """
     for stage in Stage:
-        _require_binary(cases, data.endpoint(stage).column, f"data.{stage}.column")
+        require_binary(cases, data.endpoint(stage).column, f"data.{stage}.column")
     unknown = endpoint_values(cases, data.sln.column).isna()
     treated = cases["neoadjuvant"].fillna(False).astype(bool)
     reasons: dict[str, tuple[str, str]] = {}
@@ -73,37 +73,11 @@ def select_cohort(cases: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFrame
 
 
 def axilla_labels(cases: pd.DataFrame, data: DataSettings) -> pd.DataFrame:
-    """One row per axilla.
+    """One row per axilla with the outcomes that the experiment asks for.
 
-    Returns
-    -------
-    DataFrame
-        ``patient_id, side, centre_id, sln, nsln, exam_day`` in the order of ``cases``; labels are 1.0, 0.0 or
-        not-a-number (unknown, which is never read as negative); ``exam_day`` is the first examination's,
-        not-a-number where the day of any is unknown.
-
-    Raises
-    ------
-    DataError
-        If the image sets of one axilla state different outcomes.
+    Parameters and return value as of :func:`usdlr.inference.axillae.outcome_table`.
     """
-    named = cases[[*AXILLA_KEY, "centre_id"]].reset_index(drop=True)
-    for stage in Stage:
-        values = endpoint_values(cases, data.endpoint(stage).column).reset_index(drop=True)
-        named[str(stage)] = np.where(values.isna(), np.nan, values.fillna(False).astype(float))
-    groups = named.groupby(AXILLA_KEY, sort=False)
-    for stage in Stage:
-        if (groups[str(stage)].nunique(dropna=False) > 1).any():
-            raise DataError(
-                f"found axillae whose image sets state different values of {data.endpoint(stage).column}, "
-                "expected one outcome per patient and side; correct the table"
-            )
-    if named.empty:
-        return named.assign(exam_day=np.empty(0))
-    labels = groups.first().reset_index()
-    days = cases[AXILLA_KEY].assign(exam_day=cases["exam_day"].astype("Float64").astype("float64"))
-    first = days.groupby(AXILLA_KEY, sort=False)["exam_day"].agg(lambda values: values.min(skipna=False))
-    return labels.assign(exam_day=first.to_numpy())
+    return outcome_table(cases, {stage: data.endpoint(stage).column for stage in Stage})
 
 
 def cohort_splits(
@@ -141,15 +115,6 @@ def is_simulated(cases: pd.DataFrame, data: DataSettings) -> bool:
     return adapter_named(data.centre).simulated or bool(named.any())
 
 
-def quality_counts(cases: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Image sets by quality flag, spacing source, state of elastography and source of the contour."""
-    counts = {"flags": cases["quality_flags"].dropna().str.split().explode().value_counts()}
-    counts |= {name: cases[name].value_counts() for name in ("spacing_source", "elasto_state", "mask_source")}
-    if not is_tumour(cases).all():
-        counts["site"] = cases["site"].value_counts()
-    return {name: {str(word): int(n) for word, n in part.sort_index().items()} for name, part in counts.items()}
-
-
 def stage_labels(labels: pd.DataFrame, stage: Stage) -> pd.Series:
     """Labels that a stage is trained and judged on: stage 2 counts only axillae with a positive sentinel node."""
     values = labels[str(stage)].astype("float64")
@@ -166,24 +131,3 @@ def image_labels(
     known = labels[AXILLA_KEY].assign(label=stage_labels(labels, stage))
     joined = cases[AXILLA_KEY].merge(known, on=AXILLA_KEY, how="left", validate="many_to_one")
     return np.where(is_tumour(cases), joined["label"].to_numpy(np.float64), np.nan)
-
-
-def endpoint_values(cases: pd.DataFrame, column: str) -> pd.Series:
-    """An endpoint of every image set, true, false or null: a column of ``cases`` or one derived from it."""
-    values: pd.Series = (derived_endpoints(cases) if column in DERIVED else cases)[column].astype("boolean")
-    return values
-
-
-def _require_binary(cases: pd.DataFrame, column: str, key: str) -> None:
-    if column in DERIVED:
-        return
-    if column not in cases:
-        candidates = [str(name) for name in cases if cases[name].dtype == "boolean"]
-        raise ConfigError(f"found {key} = {column!r}, expected a column of the cases: {', '.join(candidates)}")
-    if cases[column].dtype != "boolean":
-        values = sorted(map(str, cases[column].dropna().unique()))
-        shown = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
-        raise DataError(
-            f"found {key} = {column!r} with {len(values)} different values ({shown}), expected true or false; "
-            "name a binary endpoint"
-        )

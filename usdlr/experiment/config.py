@@ -17,8 +17,9 @@ from usdlr.data.augment import ViewSettings
 from usdlr.decision.calibration_choice import calibrator_name
 from usdlr.decision.thresholds import ContractSettings
 from usdlr.experiment.data_settings import DataSettings
+from usdlr.experiment.neighbours import BundleSettings
 from usdlr.imaging.crop import CropSettings
-from usdlr.inference.bundle import Preparation
+from usdlr.inference.preparation import Preparation
 from usdlr.inference.signature import SignatureSettings, signature_settings
 from usdlr.inference.variants import Variant, ensemble_of
 from usdlr.ingest.splits import SplitSettings
@@ -135,6 +136,8 @@ class ExperimentConfig:
         Processes side by side; the result does not depend on it.
     gallery : int
         Cases shown in the report.
+    bundle : BundleSettings
+        What the bundle holds beside the model.
     """
 
     name: str
@@ -157,6 +160,7 @@ class ExperimentConfig:
     threads: int = 1
     jobs: int = 2
     gallery: int = 12
+    bundle: BundleSettings = field(default_factory=BundleSettings)
 
     def __post_init__(self) -> None:
         for name in ("threads", "jobs"):
@@ -329,6 +333,8 @@ class ExperimentConfig:
         content = asdict(self) | {"radiomics": self.radiomics.as_dict()}
         if not self.variants:  # an experiment without any is the same as before there were some
             del content["variants"]
+        if self.bundle == BundleSettings():  # likewise
+            del content["bundle"]
         return content
 
     def identity(self) -> dict[str, Any]:

@@ -25,8 +25,10 @@ from usdlr.decision.wording import decision_note
 from usdlr.experiment.cohort import is_simulated, stage_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import RAW, WITHOUT, Layout
-from usdlr.inference.bundle import CONTRACT, USED, certified_hash, image_key
+from usdlr.experiment.ood_fit import fit_ood, fold_seen
 from usdlr.inference.calibrated import calibrated_rows
+from usdlr.inference.member import CONTRACT, USED, certified_hash, image_key
+from usdlr.inference.ood_files import ood_rows, with_ood
 from usdlr.inference.predictor import cascade_scores
 from usdlr.inference.stage_files import load_stage, save_calibrator, save_interval
 from usdlr.inference.strata import axilla_strata
@@ -48,11 +50,15 @@ class Decided:
         One row per axilla, from the fold that tests it.
     contracts : dict of str to Contract
         By fold, ``bundle`` among them.
+    strange : DataFrame
+        ``patient_id side fold split ood_score ood_limit ood_alarm ood_p ood_why``: how unlike its training patients
+        every axilla is, by every fold.
     """
 
     predictions: pd.DataFrame
     decisions: pd.DataFrame
     contracts: dict[str, Contract]
+    strange: pd.DataFrame
 
 
 def decide_all(
@@ -68,7 +74,7 @@ def decide_all(
     LeakError
         If a test patient was seen by anything that judges it.
     """
-    predictions, decisions, contracts = [], [], {}
+    predictions, decisions, contracts, strangers = [], [], {}, []
     note = decision_note(
         simulated=is_simulated(cases, config.data),
         proxy=any(config.data.endpoint(stage).proxy for stage in Stage),
@@ -76,19 +82,23 @@ def decide_all(
     for fold, part in splits.groupby("fold", sort=False):
         name = str(fold)
         split = part.set_index("patient_id")["split"]
-        rows, contract, seen = _one_fold(config, layout, cases, labels, name, split)
+        rows, contract, seen, strange = _one_fold(config, layout, cases, labels, name, split)
         predictions.append(rows)
+        strangers.append(strange)
         contracts[name] = contract
         if name == BUNDLE_FOLD:
             continue
         test = rows[rows["split"] == str(Split.TEST)]
         require_disjoint(seen, set(test["patient_id"]), f"calibrators and thresholds of fold {name}")
         # An experiment reports what the thresholds would do; only a shipped bundle defers for want of a certificate.
-        scores = cascade_scores(test)
-        decisions.append(decide(scores, contract, on_uncertified=OnUncertified.ZERO_MISS, note=note))
+        scores = with_ood(cascade_scores(test), strange)
+        # As the bundle does: every stratum by its own contract, and nobody whose stratum calibration never saw.
+        strata = None if contract.strata is None else axilla_strata(cases, scores, contract.strata)
+        decisions.append(decide(scores, contract, on_uncertified=OnUncertified.ZERO_MISS, note=note, strata=strata))
     order = labels[AXILLA_KEY]
     decided = order.merge(pd.concat(decisions, ignore_index=True), on=AXILLA_KEY, how="left", validate="one_to_one")
-    return Decided(pd.concat(predictions, ignore_index=True), decided, contracts)
+    every = (pd.concat(parts, ignore_index=True) for parts in (predictions, strangers))
+    return Decided(next(every), decided, contracts, next(every))
 
 
 def _one_fold(
@@ -98,7 +108,7 @@ def _one_fold(
     labels: pd.DataFrame,
     fold: str,
     split: pd.Series,
-) -> tuple[pd.DataFrame, Contract, frozenset[str]]:
+) -> tuple[pd.DataFrame, Contract, frozenset[str], pd.DataFrame]:
     axilla_split = split.loc[list(labels["patient_id"])].to_numpy()
     tuning, calibration = (axilla_split == str(part) for part in (Split.TUNING, Split.CALIBRATION))
     parts, probability = [], {}
@@ -120,6 +130,7 @@ def _one_fold(
             calibrator,
             _changes(raw[tuning], pd.read_parquet(folder / WITHOUT)),  # no label is needed for it
             rows=_rows(labels, axilla_split, use),
+            labels=label[use],
         )
         save_interval(folder, interval)
         seen |= calibrator.fitted_patients_
@@ -144,16 +155,25 @@ def _one_fold(
         "settings": config.contract,
         "seen": seen | made,
     }
-    if config.contract.defer_near:
-        reach = labels[AXILLA_KEY].merge(cascade_scores(pd.concat(parts)), on=AXILLA_KEY, validate="one_to_one")
-        unsure = Unsure.of(reach)
+    looked, _ = fold_seen(config, layout, cases, fold)
+    strange = ood_rows(
+        fit_ood(
+            config, layout.member(fold), looked, dict(zip(split.index.astype(str), split.astype(str), strict=True))
+        ),
+        looked,
+        config.radiomics,
+    )
+    if config.contract.defer_near or config.contract.ood_share is not None:
+        scores = with_ood(cascade_scores(pd.concat(parts)), strange)
+        unsure = Unsure.of(labels[AXILLA_KEY].merge(scores, on=AXILLA_KEY, validate="one_to_one"))
         options["rule"] = fit_deferral(
             path,
             two_stages(*columns(tuning), rows=tuned)[0],
             unsure.take(tuning),
             rows=tuned,
             alpha=list(config.contract.alpha.values()),
-            at_most=config.contract.defer_at_most,
+            at_most=config.contract.defer_at_most if config.contract.defer_near else 0.0,
+            ood_share=config.contract.ood_share,
         )
         options["unsure"] = unsure.take(calibration)
     by = StratumRule.of(config.contract)
@@ -172,6 +192,7 @@ def _one_fold(
         pd.concat(parts, ignore_index=True),
         fitted.contract,
         frozenset(seen | path.fitted_patients | fitted.fitted_patients),
+        strange.assign(fold=fold, split=split.loc[list(strange["patient_id"])].to_numpy()),
     )
 
 

@@ -24,12 +24,15 @@ from usdlr.core.provenance import Provenance
 from usdlr.core.types import OnUncertified, Split, Stage
 from usdlr.data.samples import SampleStore
 from usdlr.decision.contract import Contract
+from usdlr.evaluation.alarms import alarm_rate
 from usdlr.evaluation.external import external_metrics
 from usdlr.evaluation.study import BaselineScores
-from usdlr.experiment.cohort import axilla_labels, image_labels, quality_counts, select_cohort
+from usdlr.experiment.cohort import axilla_labels, image_labels, select_cohort
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
-from usdlr.inference.bundle import CONTRACT, Bundle
+from usdlr.inference.axillae import quality_counts
+from usdlr.inference.bundle import Bundle
+from usdlr.inference.member import CONTRACT
 from usdlr.inference.predictor import Prepared, predict_prepared, prepare_cases
 from usdlr.inference.sites import tumours
 from usdlr.ingest.adapter import adapter_named, require_folder
@@ -255,4 +258,4 @@ class ExternalSource:
                 "quality": quality_counts(prepared.cases),
             },
         )
-        return found.predictions, metrics
+        return found.predictions, metrics | {"ood": alarm_rate(found.reliability).as_dict()}

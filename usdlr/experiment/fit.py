@@ -29,6 +29,7 @@ from usdlr.experiment.auxiliary import auxiliary_targets
 from usdlr.experiment.cohort import axilla_labels, image_labels, stage_labels
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import RAW, WITHOUT, Layout
+from usdlr.experiment.ood_fit import keep_looks
 from usdlr.experiment.readout import fit_signature_readout, kept_apart
 from usdlr.experiment.table import fit_selector
 from usdlr.inference.scores import BlockScores
@@ -183,13 +184,14 @@ def run_fit(job: FitJob, callbacks: Sequence[Callback] = ()) -> None:
     write_json(job.folder / FITTED_ON, {"train_and_tuning": sorted(seen)})
     # Read back what was written: the run predicts with the very files that the bundle will hold.
     model = load_stage(job.folder, config.ensemble)
-    raw = model.predict_axillae(
+    raw, readings = model.answer(
         fit.cases,
         fit.store,
         fit.design,
         config.fit.batch_size,
         views=averaged_views(config.views),
     )
+    keep_looks(job.folder, model, readings)
     write_atomic(job.folder / RAW, lambda target: raw.to_parquet(target, index=False))
     less = _without_optional(fit, model)
     write_atomic(job.folder / WITHOUT, lambda target: less.to_parquet(target, index=False))

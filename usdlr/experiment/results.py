@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,10 +16,11 @@ from usdlr.decision.calibration_choice import AUTO, calibrator_name
 from usdlr.decision.contract import Contract
 from usdlr.evaluation.ceiling import CeilingScores
 from usdlr.evaluation.study import BaselineScores, study_metrics
-from usdlr.experiment.cohort import is_simulated, quality_counts
+from usdlr.experiment.cohort import is_simulated
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.decide import CALIBRATOR_CHOICE
 from usdlr.experiment.layout import Layout
+from usdlr.inference.axillae import quality_counts
 from usdlr.ingest.splits import BUNDLE_FOLD
 
 
@@ -52,7 +53,7 @@ def run_metrics(
     scenario : mapping of str to str
         Name and meaning of the model behind a simulated cohort; empty otherwise.
     axillae : DataFrame
-        From :func:`usdlr.experiment.axillae.axilla_table`.
+        From :func:`usdlr.inference.axillae.axilla_table`.
     """
     scores = pd.read_parquet(layout.baselines)
     plain = {name: contract.to_dict() for name, contract in contracts.items()}
@@ -81,20 +82,37 @@ def run_metrics(
                 for stage in Stage
             },
         },
-        cohort={
-            "centres": sorted(cases["centre_id"].unique()),
-            "image_sets": len(cases),
-            "excluded": len(exclusions),
-            "exclusions": {str(code): int(n) for code, n in exclusions["code"].value_counts().sort_index().items()},
-            "quality": quality_counts(cases) | {"crop": cut_lesions(layout)},
-            "relative_diameter": config.data.ingest.relative_diameter,
-            **({"where": condition_words(config.data.where)} if config.data.where else {}),
-        },
+        cohort=cohort_counts(config, layout, cases, labels, exclusions),
         ceilings=ceilings,
         axillae=axillae,
     )
     choices = calibrator_choices(layout) if calibrator_name(config.calibrator) == AUTO else {}
     return metrics | ({"calibrators": choices} if choices else {}) | ({"scenario": dict(scenario)} if scenario else {})
+
+
+def cohort_counts(
+    config: ExperimentConfig, layout: Layout, cases: pd.DataFrame, labels: pd.DataFrame, exclusions: pd.DataFrame
+) -> dict[str, Any]:
+    """Who stands behind the rates, in counts for readers.
+
+    Parameters
+    ----------
+    config, layout, cases, labels, exclusions
+        As for :func:`run_metrics`.
+    """
+    # Split by date, the earlier patients are never tested: what is counted beside a rate is who was.
+    tested = cases[cases["patient_id"].isin(labels["patient_id"])]
+    return {
+        "centres": sorted(cases["centre_id"].unique()),
+        "image_sets": len(tested),
+        "image_sets_with_untested": len(cases),
+        "excluded": len(exclusions),
+        "exclusions": {str(code): int(n) for code, n in exclusions["code"].value_counts().sort_index().items()},
+        "quality": quality_counts(tested) | {"crop": cut_lesions(layout, tested["image_id"])},
+        "relative_diameter": config.data.ingest.relative_diameter,
+        "itc_positive": config.data.ingest.itc_positive,
+        **({"where": condition_words(config.data.where)} if config.data.where else {}),
+    }
 
 
 def calibrator_choices(layout: Layout) -> dict[str, dict[str, Any]]:
@@ -105,7 +123,7 @@ def calibrator_choices(layout: Layout) -> dict[str, dict[str, Any]]:
     }
 
 
-def cut_lesions(layout: Layout) -> dict[str, int]:
-    """How many image sets show a lesion that is larger than their crop, which only a fixed crop lets happen."""
-    lost = sum(share > 0 for share in SampleStore.load(layout.crops).lost_fraction)
+def cut_lesions(layout: Layout, image_ids: Iterable[str]) -> dict[str, int]:
+    """How many of the image sets show a lesion larger than their crop, which only a fixed crop lets happen."""
+    lost = sum(share > 0 for share in SampleStore.load(layout.crops).select(image_ids).lost_fraction)
     return {"lesion cut": lost} if lost else {}

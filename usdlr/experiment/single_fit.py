@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from usdlr.core.types import Split, Stage
 from usdlr.evaluation.metrics import auc
 from usdlr.experiment.cohort import axilla_labels, stage_labels
 from usdlr.experiment.config import ExperimentConfig
+from usdlr.experiment.course import training_course
 from usdlr.experiment.fit import FitJob, run_fit
 from usdlr.experiment.layout import RAW, Layout
 from usdlr.experiment.run import run_one_fit
@@ -27,7 +26,6 @@ from usdlr.experiment.sweep.share import start_from_others, steps_in_common
 from usdlr.tasks.loggers import ShowEpochs
 
 COURSE = "metrics.csv"
-PART = re.compile(r"metrics\.part(\d+)\.csv")
 
 
 @dataclass(frozen=True)
@@ -128,31 +126,6 @@ def fit_stage(
     return _judged(config, Layout(out), folder, fold, stage, epochs=len(course))
 
 
-def training_course(folder: Path) -> pd.DataFrame:
-    """What a fitted stage's networks logged, interrupted parts joined.
-
-    Parameters
-    ----------
-    folder : Path
-        The stage's.
-
-    Returns
-    -------
-    DataFrame
-        ``network epoch`` and what was logged, a row per network and epoch; an epoch that was begun twice counts as it
-        ended. Empty for a stage that took another one's networks.
-    """
-    found = [
-        _one_course(logs).assign(network=network)
-        for network, logs in enumerate(_logs(folder))
-        if list(logs.glob("metrics*.csv"))
-    ]
-    if not found:
-        return pd.DataFrame({"network": [], "epoch": []})
-    course = pd.concat(found, ignore_index=True)
-    return course[["network", "epoch", *(name for name in course if name not in ("network", "epoch"))]]
-
-
 def _shown(job: FitJob) -> tuple[float, float]:
     took = timed(lambda: run_fit(job, [ShowEpochs()]))[1]
     _written_course(job.folder)
@@ -177,22 +150,6 @@ def _take_over(config: ExperimentConfig, out: Path, prepared: Path) -> None:
         out.rmdir()  # a folder appears whole or not at all
     if not out.exists():
         start_from_others(config.as_dict(), out, [prepared])
-
-
-def _logs(folder: Path) -> Iterator[Path]:
-    """Folders of the networks' logs, the first network's first."""
-    members = sorted(folder.glob("member_*"), key=lambda path: int(path.name.removeprefix("member_")))
-    yield from (path / "csv" for path in members or [folder])
-
-
-def _one_course(logs: Path) -> pd.DataFrame:
-    def order(path: Path) -> float:
-        part = PART.fullmatch(path.name)
-        return float(part[1]) if part else np.inf
-
-    parts = [pd.read_csv(path) for path in sorted(logs.glob("metrics*.csv"), key=order)]
-    rows = pd.concat(parts, ignore_index=True).drop(columns="step")
-    return rows.groupby("epoch", sort=True).last().reset_index()
 
 
 def _judged(

@@ -25,7 +25,8 @@ LUMA_NOISE = 3.0
 GREY_MEAN, GREY_SPREAD = 60.0, 50.0
 # Beyond this many units of noise a colour does not lie on the palette.
 OFF_PALETTE = 6.0
-_CHUNK = 32_768
+# A chunk's distances to all entries stay in the processor's cache: several times as fast as out of it.
+_CHUNK = 512
 _OPACITIES = np.round(np.arange(0.15, 1.001, 0.05), 2)
 
 
@@ -145,15 +146,16 @@ def locate(features: Floats, table: Floats) -> tuple[Floats, Floats]:
     distances : float32 array, (pixels,)
         From the palette, in units of noise.
     """
-    places = np.empty(len(features), dtype=np.float32)
-    distances = np.empty(len(features), dtype=np.float32)
+    nearest = np.empty(len(features), dtype=np.intp)
     squares = (table * table).sum(axis=1)
-    for start in range(0, len(features), _CHUNK):  # one chunk's distances to all entries stay near 30 MB
+    room = np.empty((_CHUNK, len(table)), dtype=np.float32)
+    for start in range(0, len(features), _CHUNK):
         part = features[start : start + _CHUNK]
-        nearest = (squares - 2 * (part @ table.T)).argmin(axis=1)
-        place, distance = _project(part, table, nearest)
-        places[start : start + _CHUNK], distances[start : start + _CHUNK] = place, distance
-    return places, distances
+        gaps = np.matmul(part, table.T, out=room[: len(part)])
+        gaps *= -2
+        gaps += squares
+        nearest[start : start + _CHUNK] = gaps.argmin(axis=1)
+    return _project(features, table, nearest)
 
 
 def _project(part: Floats, table: Floats, nearest: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:

@@ -117,31 +117,40 @@ def stiffness_to_png(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.ui
     return np.where(np.isfinite(values), steps, STIFFNESS_NO_VALUE).astype(np.uint16)
 
 
-def _read_grey(path: Path) -> FloatArray:
-    pixels = read_png(path, ExclusionCode.IMAGE_MISSING, ExclusionCode.IMAGE_UNREADABLE)
+# Gives the stored pixels of a path of ``cases``, or fails with the first code if it is missing, the second if damaged.
+Fetch = Callable[[str, ExclusionCode, ExclusionCode], npt.NDArray[Any]]
+
+
+def from_folder(root: Path) -> Fetch:
+    """Reads files below ``root``."""
+    return lambda name, missing, unreadable: read_png(root / name, missing, unreadable)
+
+
+def _read_grey(name: str, fetch: Fetch) -> FloatArray:
+    pixels = fetch(name, ExclusionCode.IMAGE_MISSING, ExclusionCode.IMAGE_UNREADABLE)
     if pixels.ndim != 2 or pixels.dtype != np.uint8:
         raise CaseError(
             ExclusionCode.IMAGE_UNREADABLE,
-            f"found {path.name} with {pixels.dtype} and shape {pixels.shape}, expected 8-bit grey; "
+            f"found {Path(name).name} with {pixels.dtype} and shape {pixels.shape}, expected 8-bit grey; "
             "ingest the source again",
         )
     return pixels.astype(np.float32)
 
 
-def _read_stiffness(path: Path) -> FloatArray:
+def _read_stiffness(name: str, fetch: Fetch) -> FloatArray:
     code = ExclusionCode.ELASTOGRAPHY_UNREADABLE
-    pixels = read_png(path, code, code)
+    pixels = fetch(name, code, code)
     if pixels.ndim != 2 or pixels.dtype != np.uint16:
         raise CaseError(
             code,
-            f"found {path.name} with {pixels.dtype} and shape {pixels.shape}, expected 16-bit grey; "
+            f"found {Path(name).name} with {pixels.dtype} and shape {pixels.shape}, expected 16-bit grey; "
             "ingest the source again",
         )
     values = pixels.astype(np.float32) * np.float32(STIFFNESS_STEP)
     return np.where(pixels == STIFFNESS_NO_VALUE, np.float32(np.nan), values)
 
 
-READERS: dict[str, Callable[[Path], FloatArray]] = {"grey": _read_grey, "stiffness": _read_stiffness}
+READERS: dict[str, Callable[[str, Fetch], FloatArray]] = {"grey": _read_grey, "stiffness": _read_stiffness}
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -152,7 +161,10 @@ def read_mask(path: Path) -> BoolArray:
     CaseError
         If the file is missing or unreadable.
     """
-    pixels = read_png(path, ExclusionCode.MASK_MISSING, ExclusionCode.MASK_UNREADABLE)
+    return _lesion(read_png(path, ExclusionCode.MASK_MISSING, ExclusionCode.MASK_UNREADABLE))
+
+
+def _lesion(pixels: npt.NDArray[Any]) -> BoolArray:
     if pixels.ndim == 2:
         return np.asarray(pixels > 0)
     inside = (pixels[..., :3] > 0).any(axis=2)
@@ -174,10 +186,35 @@ def read_case(row: Mapping[str, Any], root: Path) -> CaseImages:
     CaseError
         If a file is missing, unreadable or of another size.
     """
+    return _case(row, from_folder(root))
+
+
+def case_in_memory(row: Mapping[str, Any], files: Mapping[str, npt.NDArray[Any]]) -> CaseImages:
+    """The same as :func:`read_case` gives once the files are written.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of the ``cases`` table.
+    files : mapping of str to array
+        What its paths point at, as :func:`write_png` would write it.
+
+    Raises
+    ------
+    CaseError
+        If there is no mask, or sizes differ.
+    """
+    return _case(row, lambda name, missing, unreadable: files[name])
+
+
+def _case(row: Mapping[str, Any], fetch: Fetch) -> CaseImages:
+    def mask_of(name: str) -> BoolArray:
+        return _lesion(fetch(name, ExclusionCode.MASK_MISSING, ExclusionCode.MASK_UNREADABLE))
+
     spacing = None
     if not (pd.isna(row["row_mm"]) or pd.isna(row["col_mm"])):
         spacing = Spacing(float(row["row_mm"]), float(row["col_mm"]))
-    fov = None if pd.isna(row["fov_path"]) else read_mask(root / str(row["fov_path"]))
+    fov = None if pd.isna(row["fov_path"]) else mask_of(str(row["fov_path"]))
     if pd.isna(row["mask_path"]):
         raise CaseError(ExclusionCode.MASK_MISSING, "found no mask, expected the lesion's outline; draw one")
     if pd.isna(row["mask_source"]):
@@ -185,13 +222,13 @@ def read_case(row: Mapping[str, Any], root: Path) -> CaseImages:
             ExclusionCode.MASK_UNREADABLE,
             f"found a mask without mask_source, expected {' or '.join(MaskSource)}; state who drew it",
         )
-    mask = LesionMask(read_mask(root / str(row["mask_path"])), spacing, MaskSource(row["mask_source"]))
+    mask = LesionMask(mask_of(str(row["mask_path"])), spacing, MaskSource(row["mask_source"]))
     images: dict[str, UltrasoundImage] = {}
     for modality in MODALITIES.values():
         path = row[modality.path_column]
         if pd.isna(path):
             continue
-        pixels = READERS[modality.reader](root / str(path))
+        pixels = READERS[modality.reader](str(path), fetch)
         require_same_grid((pixels.shape[0], pixels.shape[1]), mask.shape, "mask")
         if fov is not None:
             require_same_grid((pixels.shape[0], pixels.shape[1]), (fov.shape[0], fov.shape[1]), "field of view")
@@ -201,7 +238,7 @@ def read_case(row: Mapping[str, Any], root: Path) -> CaseImages:
         path = row.get(column)  # a table written before clips were known has no such column
         if pd.isna(path):
             continue
-        pixels = READERS[MODALITIES[BMODE].reader](root / str(path))
+        pixels = READERS[MODALITIES[BMODE].reader](str(path), fetch)
         require_same_grid(mask.shape, (pixels.shape[0], pixels.shape[1]), "neighbouring frame")
         frames[name] = UltrasoundImage(pixels, spacing, BMODE, fov)
     return CaseImages(images, mask, fov, frames)

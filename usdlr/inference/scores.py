@@ -131,6 +131,34 @@ class BlockScores:
                 out[mine] = np.stack([model.terms(design[mine], self.columns) for model in models], axis=2)
         return out.astype(np.float32)
 
+    def by_column(self, design: pd.DataFrame, target: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What every column adds to a target's scores of other images; summed over a block, it is :meth:`score`.
+
+        Parameters
+        ----------
+        design : DataFrame, (images, columns)
+            As for :meth:`score`.
+        target : int
+            Which of the scored targets.
+
+        Returns
+        -------
+        tuple of DataFrame, (images, scored columns)
+            Log-odds in nat, 0 where the image's pattern has no such column, and the training mean from which they
+            count, in the column's own unit, null there.
+        """
+        names = list(dict.fromkeys(name for block in self.columns.values() for name in block))
+        added = pd.DataFrame(0.0, index=range(len(design)), columns=names)
+        usual = pd.DataFrame(np.nan, index=range(len(design)), columns=names)
+        patterns = self._patterns(design)
+        for pattern, models in self.models.items():
+            mine = patterns == _code(pattern)
+            if mine.any() and models:
+                model = models[target]
+                added.loc[mine, model.columns_] = model.terms(design[mine], {name: [name] for name in model.columns_})
+                usual.loc[mine, model.columns_] = model.center_
+        return added.set_axis(design.index), usual.set_axis(design.index)
+
     def _patterns(self, design: pd.DataFrame) -> npt.NDArray[np.str_]:
         """The pattern of every row, as text."""
         names = {name for block in self.columns.values() for name in block} & {str(name) for name in design}

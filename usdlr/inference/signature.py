@@ -285,16 +285,20 @@ class SignatureReadout:
             there[last] = np.ones(len(design), dtype=bool)
         owner = {str(design.columns[place]): block for block, places in tables.items() for place in places}
         out = []
-        for one in range(self.folds):
-            fold = np.full(len(design), one, dtype=np.intp)
-            table = _table(readings, settings, blocks, design, fold, self.centres)
+        for base, columns in self.by_column(readings, settings, blocks, design):
             parts = {block: np.zeros(len(design)) for block in there}
-            base, columns = self._columns(table)
             for name, values in columns.items():
                 parts[owner.get(name) or _image_block(name)] += values
             absent = [np.where(there[block], part, np.nan) for block, part in parts.items()]
             out.append(np.stack([*absent, np.full(len(design), base)], axis=1))
         return out
+
+    def by_column(
+        self, readings: Sequence[Reading], settings: NetworkSettings, blocks: Sequence[str], design: pd.DataFrame
+    ) -> list[tuple[float, dict[str, Values]]]:
+        """By fold, the logit at the training medians and what every column adds to it, (axillae,)."""
+        folds = (np.full(len(design), one, dtype=np.intp) for one in range(self.folds))
+        return [self._columns(_table(readings, settings, blocks, design, fold, self.centres)) for fold in folds]
 
     def _columns(self, table: pd.DataFrame) -> tuple[float, dict[str, Values]]:
         """The logit at the training medians, and what every column of a table adds to it."""

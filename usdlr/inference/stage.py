@@ -18,6 +18,7 @@ from usdlr.core.types import Site
 from usdlr.data.batch import InputForm, collate
 from usdlr.data.dataset import AxillaData, AxillaDataset, Axillae, Vary, table_present
 from usdlr.data.samples import SampleStore
+from usdlr.inference.reader import Reader, TorchReader, joined
 from usdlr.inference.reading import Reading, embedding_frame
 from usdlr.inference.scores import BlockScores
 from usdlr.inference.signature import SignatureReadout, by_axilla
@@ -121,6 +122,8 @@ class StageModel:
         What makes the stage's logit of what the networks read; ``None``: the mean of their own logits.
     crops : tuple of int
         Which of a store's crops each network reads; empty: all of them the first.
+    readers : tuple of Reader
+        What runs each network where it is only to be read; empty: torch.
     """
 
     networks: tuple[FusionNetwork, ...]
@@ -130,6 +133,7 @@ class StageModel:
     model_id: str
     readout: SignatureReadout | None = None
     crops: tuple[int, ...] = ()
+    readers: tuple[Reader, ...] = ()
 
     def __post_init__(self) -> None:
         if len({network.blocks for network in self.networks}) > 1 or len(self.crops) not in (0, len(self.networks)):
@@ -174,8 +178,32 @@ class StageModel:
             networks and views. Contributions are exact Shapley values of the blocks; a readout's logit is linear,
             and theirs are its terms.
         """
+        return self.answer(cases, store, design, batch_size, views=views, hidden=hidden)[0]
+
+    def answer(
+        self,
+        cases: pd.DataFrame,
+        store: SampleStore,
+        design: pd.DataFrame,
+        batch_size: int,
+        *,
+        views: Sequence[Vary | None] = (None,),
+        hidden: Sequence[str] = (),
+    ) -> tuple[pd.DataFrame, list[Reading]]:
+        """What :meth:`predict_axillae` gives, and what every network read of the first view, in one pass."""
         axillae = Axillae.of(cases)
         runs = self._read(axillae, cases, store, design, batch_size, views=views, hidden=hidden)
+        return self._answer(runs, axillae, cases, design, views, hidden), runs[:: len(views)]
+
+    def _answer(
+        self,
+        runs: Sequence[Reading],
+        axillae: Axillae,
+        cases: pd.DataFrame,
+        design: pd.DataFrame,
+        views: Sequence[Vary | None],
+        hidden: Sequence[str],
+    ) -> pd.DataFrame:
         blocks: Sequence[str] = self.networks[0].blocks
         if self.readout is None:
             every = np.stack([run.shares for run in runs])
@@ -306,24 +334,14 @@ class StageModel:
             for place in sorted(set(crops))
         }
         keep = torch.tensor([block not in set(hidden) for block in self.networks[0].blocks])
+        readers = self.readers or tuple(TorchReader(network, self.target) for network in self.networks)
         return [
-            self._run(network, AxillaDataset(data[crop], input_form(network.settings), view), batch_size, keep)
-            for network, crop in zip(self.networks, crops, strict=True)
+            self._run(reader, AxillaDataset(data[crop], input_form(network.settings), view), batch_size, keep)
+            for network, reader, crop in zip(self.networks, readers, crops, strict=True)
             for view in views
         ]
 
-    def _run(self, network: FusionNetwork, dataset: AxillaDataset, batch_size: int, keep: Tensor) -> Reading:
-        shares, embeddings, alone = [], [], []
-        with torch.inference_mode():
-            for start in range(0, len(dataset), batch_size):
-                batch = collate([dataset[row] for row in range(start, min(start + batch_size, len(dataset)))])
-                output = network(
-                    batch["images"], batch["table"], batch["scores"], batch["present"] & keep, batch["place"]
-                )
-                share, base = network.shares(output, self.target)
-                there = torch.where(output.present, share, float("nan"))
-                shares.append(torch.cat([there, base[:, None]], dim=1).double().numpy())
-                embeddings.append(torch.where(output.present[..., None], output.embeddings, float("nan")).numpy())
-                logits = network.head.stage_logits(output.block_logits)[..., self.target]
-                alone.append(torch.where(output.present, logits, float("nan")).double().numpy())
-        return Reading(np.concatenate(shares), np.concatenate(embeddings), np.concatenate(alone))
+    def _run(self, reader: Reader, dataset: AxillaDataset, batch_size: int, keep: Tensor) -> Reading:
+        starts = range(0, len(dataset), batch_size)
+        rows = [range(start, min(start + batch_size, len(dataset))) for start in starts]
+        return joined([reader(collate([dataset[row] for row in part]), keep) for part in rows])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+import numpy as np
+import numpy.typing as npt
+from safetensors.torch import save
 from torch import Tensor
 
 from usdlr.core.errors import BundleError, DataError
@@ -14,17 +16,18 @@ from usdlr.core.files import read_json, write_bytes, write_json
 from usdlr.core.hashing import SHORT, bytes_hash
 from usdlr.decision.calibration import Calibrator, calibrator_from_dict
 from usdlr.decision.uncertainty import LogitInterval
+from usdlr.inference.fitted_network import fitted_network
 from usdlr.inference.scores import BlockScores
 from usdlr.inference.signature import SignatureReadout
 from usdlr.inference.stage import StageModel, network_columns, scored_blocks
 from usdlr.inference.variants import Variant, distinct_crops
-from usdlr.models.network import FusionNetwork
 from usdlr.models.weights import named
 from usdlr.radiomics.selection.selector import FeatureSelector
 
 STAGE, SELECTOR, SCORES = "stage.json", "selector.json", "scores.json"
 CALIBRATOR, INTERVAL, SIGNATURE = "calibrator.json", "interval.json", "signature.json"
 WEIGHTS = ".safetensors"
+MOST_NETWORKS = 1000
 
 
 def weights_name(member: int) -> str:
@@ -83,7 +86,9 @@ def stage_files(folder: Path) -> list[Path]:
     try:
         stage = read_json(folder / STAGE)
         members, readout = int(stage["members"]), [SIGNATURE] if stage.get("readout") else []
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        if not 1 <= members <= MOST_NETWORKS:
+            raise ValueError(f"{members} networks, expected 1 to {MOST_NETWORKS}")
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"found no readable {STAGE} in {folder} ({error}), expected a fitted stage") from error
     return [
         *(folder / weights_name(member) for member in range(members)),
@@ -108,44 +113,60 @@ def load_stage(folder: Path, ensemble: Sequence[Variant]) -> StageModel:
         If a file is missing, damaged or does not fit the network.
     """
     files = stage_files(folder)
+    weights = [path for path in files if path.suffix == WEIGHTS]
     try:
-        contents = [path.read_bytes() for path in files]
+        digest = bytes_hash(*(path.read_bytes() for path in files))[:SHORT]
         selector = FeatureSelector.from_dict(read_json(folder / SELECTOR))
         scores = BlockScores.from_dict(read_json(folder / SCORES))
         stage = read_json(folder / STAGE)
         target = int(stage["target"])
         signed = folder / SIGNATURE in files
         readout = SignatureReadout.from_dict(read_json(folder / SIGNATURE)) if signed else None
-        states = [load(content) for content, path in zip(contents, files, strict=True) if path.suffix == WEIGHTS]
-    except (OSError, SafetensorError, DataError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"found a damaged stage in {folder} ({error}), expected weights and {SELECTOR}") from error
-    variants = _variants(folder, stage.get("variants", [""] * len(states)), ensemble)
-    if len(variants) != len(states):
-        raise BundleError(f"found {len(states)} networks of {len(variants)} variants in {folder}, expected as many")
-    networks = []
-    for weights, variant in zip(states, variants, strict=True):
-        # Pretrained or local weights only start a fit; the fitted weights replace every one of them.
-        settings = variant.network.without_start()
-        scored = scored_blocks(scores, settings)
-        network = FusionNetwork(settings, network_columns(selector), variant.crop.size_px, scored=scored)
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise BundleError(
-                f"found weights in {folder} that do not fit {settings.backbone} ({str(error).splitlines()[0]}); "
-                "use the bundle's own settings"
-            ) from error
-        networks.append(network.eval())
+    except (OSError, DataError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise _damaged(folder, str(error)) from error
+    _require_finite(folder, selector, scores)
+    variants = _variants(folder, stage.get("variants", [""] * len(weights)), ensemble)
+    if len(variants) != len(weights):
+        raise BundleError(f"found {len(weights)} networks of {len(variants)} variants in {folder}, expected as many")
+    networks = tuple(
+        fitted_network(
+            path,
+            variant.network,
+            network_columns(selector),
+            variant.crop.size_px,
+            scored=scored_blocks(scores, variant.network),
+        )
+        for path, variant in zip(weights, variants, strict=True)
+    )
+    if not 0 <= target < networks[0].head.targets or len({network.blocks for network in networks}) > 1:
+        raise _damaged(folder, f"target {target} of {networks[0].head.targets}, or networks of unlike blocks")
     crops = distinct_crops(ensemble)
     return StageModel(
-        tuple(networks),
+        networks,
         selector,
         scores,
         target,
-        bytes_hash(*contents)[:SHORT],
+        digest,
         readout,
         tuple(crops.index(variant.crop) for variant in variants),
     )
+
+
+def _require_finite(folder: Path, selector: FeatureSelector, scores: BlockScores) -> None:
+    """Refuse scalers and scores that would make every answer not-a-number, or that do not fit their columns."""
+    fitted: list[tuple[list[str], tuple[npt.NDArray[np.float64], ...]]]
+    fitted = [(selector.columns_, (selector.median_, selector.mean_, selector.scale_))]
+    models = [model for each in scores.models.values() for model in each]
+    fitted += [(model.columns_, (model.fill_, model.center_, model.scale_, model.coef_)) for model in models]
+    for columns, arrays in fitted:
+        if not all(array.shape == (len(columns),) and np.isfinite(array).all() for array in arrays):
+            raise _damaged(folder, "numbers of the columns that are not finite, or not one for each")
+    if not all(math.isfinite(model.intercept_) for model in models):
+        raise _damaged(folder, "a score that is not finite")
+
+
+def _damaged(folder: Path, why: str) -> BundleError:
+    return BundleError(f"found a damaged stage in {folder} ({why}), expected weights and {SELECTOR}; export it again")
 
 
 def _variants(folder: Path, names: object, ensemble: Sequence[Variant]) -> list[Variant]:

@@ -81,7 +81,25 @@ def convert(
     bare: bool = False,
     anonymous: bool = False,
 ) -> CaseResult:
-    """Read one row, check it, and write its canonical files.
+    """Read one row, check it, and write its canonical files into ``images/`` below ``out``.
+
+    Parameters and errors as for :func:`read_row`; nothing is written of a row that cannot be used.
+    """
+    result, files = read_row(row, endpoints, settings, bare=bare, anonymous=anonymous)
+    for name, pixels in files.items():
+        write_png(out / name, pixels)
+    return result
+
+
+def read_row(
+    row: SourceRow,
+    endpoints: dict[str, Any],
+    settings: IngestSettings,
+    *,
+    bare: bool = False,
+    anonymous: bool = False,
+) -> tuple[CaseResult, dict[str, npt.NDArray[Any]]]:
+    """Read one row, check it, and give its canonical files by their paths in ``cases``.
 
     Parameters
     ----------
@@ -89,8 +107,6 @@ def convert(
         What the adapter says.
     endpoints : dict
         The row's further columns after :func:`usdlr.ingest.endpoints.normalise_endpoints`.
-    out : Path
-        Output folder; files go below ``images/``.
     settings : IngestSettings
         Choices that change pixels or regions.
     bare : bool
@@ -102,7 +118,7 @@ def convert(
     Raises
     ------
     CaseError
-        If the row cannot be used; nothing is written then.
+        If the row cannot be used.
     """
     if BMODE not in row.files:
         raise CaseError(
@@ -167,7 +183,7 @@ def convert(
     notes.extend(elasto.notes)
 
     image_id = f"{row.source_id}-{content_digest(row)[:SHORT]}"
-    paths = _write(out, image_id, grey, beside, masks, fov, elasto)
+    paths, files = _canonical(image_id, grey, beside, masks, fov, elasto)
     contour_rows = [
         {
             "image_id": image_id,
@@ -209,7 +225,7 @@ def convert(
     if anonymous:
         notes = [Note(note.code, without_file_names(note.sentence, row)) for note in notes]
     prints = {"pixel_hash": pixel_hash(grey), "perceptual_hash": f"{perceptual_hash(grey, fov):064x}"}
-    return CaseResult(record, _note_rows(image_id, notes), contour_rows, prints)
+    return CaseResult(record, _note_rows(image_id, notes), contour_rows, prints), files
 
 
 def content_digest(row: SourceRow) -> str:
@@ -293,22 +309,23 @@ def _box(row: SourceRow, frame: SourceFrame, spacing: SpacingResult) -> Box:
     return (0, 0, rows, cols) if spacing.region is None else spacing.region.box
 
 
-def _write(
-    out: Path,
+def _canonical(
     image_id: str,
     grey: npt.NDArray[np.uint8],
     beside: dict[str, npt.NDArray[np.uint8]],
     masks: list[BoolArray],
     fov: BoolArray | None,
     elasto: Elastography,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Columns of paths, the masks' as a list, and what the files hold by path."""
     paths: dict[str, Any] = {"masks": []}
+    files: dict[str, npt.NDArray[Any]] = {}
 
     def write(role: str, pixels: npt.NDArray[Any] | None) -> str | None:
         if pixels is None:
             return None
         relative = f"images/{image_id}_{role}.png"
-        write_png(out / relative, pixels)
+        files[relative] = pixels
         return relative
 
     paths["bmode_path"] = write("bmode", grey)
@@ -322,7 +339,7 @@ def _write(
     measured = elasto.state is ElastographyState.MEASURED
     paths["elasto_path"] = write("elasto", values if measured else None)
     paths["strain_path"] = write("strain", None if measured else values)
-    return paths
+    return paths, files
 
 
 def _note_rows(image_id: str, notes: list[Note]) -> list[dict[str, Any]]:

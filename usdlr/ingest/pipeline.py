@@ -222,7 +222,8 @@ def ingest_row(row: SourceRow, out: Path, settings: IngestSettings, bare: bool, 
     try:
         if row.refusal is not None:
             raise row.refusal
-        return convert(row, normalise_endpoints(row.values), out, settings, bare=bare, anonymous=anonymous)
+        values = normalise_endpoints(row.values, itc_positive=settings.itc_positive)
+        return convert(row, values, out, settings, bare=bare, anonymous=anonymous)
     except CaseError as error:
         if anonymous:
             raise without_names(error, row) from None

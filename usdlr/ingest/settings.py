@@ -14,7 +14,7 @@ RELATIVE_DIAMETERS = (1.0, 150.0)
 
 @dataclass(frozen=True)
 class IngestSettings:
-    """Choices that change pixels or regions; part of every case's cache key.
+    """Choices that change pixels, regions or endpoints; part of every case's cache key.
 
     Parameters
     ----------
@@ -35,6 +35,10 @@ class IngestSettings:
         e.g. 20, and note it. What other tables call mm is then a share of the lesion's diameter: rings and crops grow
         with the lesion, and no size is known or used, not even where the source states it. For images without
         millimetres, and for others that a model of such images is to be compared on. ``None``: millimetres.
+    itc_positive : bool
+        Whether isolated tumour cells (a deposit of at most 0.2 mm or 200 cells, pN0(i+)) count as a positive sentinel
+        node, where the source states the deposit. By default they count as negative, as staging has them;
+        micrometastases always count as positive. The report prints which.
     """
 
     find_fov: bool = True
@@ -43,6 +47,7 @@ class IngestSettings:
     max_saturated: float = 0.1
     adjacent_frames: bool = False
     relative_diameter: float | None = None
+    itc_positive: bool = False
 
     def __post_init__(self) -> None:
         if self.burned_in not in set(BurnedIn):

@@ -123,7 +123,19 @@ class FusionNetwork(nn.Module):
         """
         if self.training:
             present = self._hide(present, place)
-        pooled = self.pooling(*self._by_axilla(self._encode(images, table, present), present, place))
+        return self.fuse(self.encode(images, table, present), scores, present, place)
+
+    def fuse(self, embeddings: Tensor, scores: Tensor, present: Tensor, place: Tensor) -> Output:
+        """What the network makes of embeddings, whatever they come from; with those of :meth:`encode`, a prediction.
+
+        Parameters
+        ----------
+        embeddings : Tensor, (images, blocks, embedding_dim)
+            Anything where a block is absent.
+        scores, present, place : Tensor
+            As for :meth:`forward`.
+        """
+        pooled = self.pooling(*self._by_axilla(embeddings, present, place))
         evidence = self.fusion(pooled.embeddings, pooled.present)
         direct = self._direct(scores, present, place)
         return Output(
@@ -137,18 +149,34 @@ class FusionNetwork(nn.Module):
             auxiliary=self.auxiliary(pooled.embeddings[:, self.bmode_blocks], pooled.present[:, self.bmode_blocks]),
         )
 
-    def shares(self, output: Output, target: int) -> tuple[Tensor, Tensor]:
+    def shares(
+        self, output: Output, target: int, together: Sequence[Sequence[int]] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Exact Shapley shares of the present blocks in a stage's logit, (axillae, blocks), and the rest, (axillae,).
 
         The rest is the logit without any block; both add up to the stage's logit.
-        """
 
-        def value(mask: Tensor) -> Tensor:
+        Parameters
+        ----------
+        output : Output
+            Of these axillae.
+        target : int
+            Of the head.
+        together : sequence of sequence of int, optional
+            Positions of the blocks that come and go as one, every block once; by default each of them alone. The
+            shares, (axillae, sets of blocks), are then theirs: no sum of single shares where blocks act together.
+        """
+        sets = [[block] for block in range(len(self.blocks))] if together is None else [list(one) for one in together]
+        owner = torch.zeros(len(sets), len(self.blocks), dtype=torch.bool, device=output.present.device)
+        for player, blocks in enumerate(sets):
+            owner[player, blocks] = True
+
+        def value(use: Tensor) -> Tensor:
+            mask = output.present & (use[:, :, None] & owner).any(dim=1)
             direct = torch.where(mask[..., None], output.direct, output.direct.new_zeros(())).sum(dim=1)
             return self.head.stage_logits(self.fusion(output.embeddings, mask).logits + direct)[:, target]
 
-        shares, base = shapley_shares(value, output.present)
-        return shares, base
+        return shapley_shares(value, (output.present[:, None] & owner).any(dim=2))
 
     def _hide(self, present: Tensor, place: Tensor) -> Tensor:
         """Hide blocks of whole axillae by chance; an axilla that would lose its last block keeps them all."""
@@ -160,7 +188,7 @@ class FusionNetwork(nn.Module):
         of_image[place[axilla, position]] = hidden[axilla]
         return present & ~of_image
 
-    def _encode(self, images: Mapping[str, Tensor], table: Tensor, present: Tensor) -> Tensor:
+    def encode(self, images: Mapping[str, Tensor], table: Tensor, present: Tensor) -> Tensor:
         """Embed every block of every image, (images, blocks, embedding_dim); zero where a block is absent."""
         out = table.new_zeros(len(table), len(self.blocks), self.settings.embedding_dim)
         rows = [torch.nonzero(present[:, place]).squeeze(1) for place in range(len(self.blocks))]
@@ -182,7 +210,8 @@ class FusionNetwork(nn.Module):
 
     def _direct(self, scores: Tensor, present: Tensor, place: Tensor) -> Tensor:
         """What the scores of the present blocks add, (axillae, blocks, width): the mean over an axilla's images."""
-        out = scores.new_zeros(len(place), len(self.blocks), self.head.width)
+        # The shape, not `len`, which an export to a graph would take for a constant.
+        out = scores.new_zeros(place.shape[0], len(self.blocks), self.head.width)
         if not self.scored:
             return out
         there = _gather(present[:, self.scored], place)
@@ -201,7 +230,10 @@ class FusionNetwork(nn.Module):
 def _gather(values: Tensor, place: Tensor) -> Tensor:
     """The values of each axilla's images; zero or false where it has fewer."""
     there = (place >= 0).reshape(*place.shape, *[1] * (values.dim() - 1))
-    return torch.where(there, values[place.clamp(min=0)], torch.zeros((), dtype=values.dtype, device=values.device))
+    found = values[place.clamp(min=0)]
+    if values.dtype == torch.bool:  # ONNX Runtime chooses between numbers only
+        return found & there
+    return torch.where(there, found, torch.zeros((), dtype=values.dtype, device=values.device))
 
 
 def _key(block: str) -> str:

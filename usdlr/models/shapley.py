@@ -47,22 +47,34 @@ def shapley_shares(value: Callable[[Tensor], Tensor], present: Tensor) -> tuple[
     (tensor([[1., 2.],
             [0., 2.]]), tensor([3., 3.]))
     """
-    blocks = present.shape[1]
-    if blocks > MOST_BLOCKS:
-        raise ConfigError(f"found {blocks} blocks, expected at most {MOST_BLOCKS} for exact Shapley shares")
     # A block that is absent for a row adds nothing to any subset there: its share is 0 and the others' are those of
     # the game without it. One table of subsets therefore serves rows with different blocks.
     with torch.no_grad():
-        places = torch.arange(blocks, device=present.device)
-        subsets = (torch.arange(2**blocks, device=present.device).unsqueeze(1) >> places & 1).bool()
+        subsets, signed = (part.to(present.device) for part in subset_table(present.shape[1]))
         found = torch.stack([value(present & subset) for subset in subsets], dim=1)
-        # A share weighs values(with the block) - values(without it) by 1 / (blocks * C(blocks - 1, others)).
-        sizes = subsets.sum(dim=1, keepdim=True)
-        others = torch.where(subsets, sizes - 1, sizes)
-        by_others = torch.tensor(
-            [1 / (blocks * comb(blocks - 1, count)) for count in range(blocks)], dtype=torch.float64
-        )
-        weights = by_others.to(present.device)[others]
-        signed = torch.where(subsets, weights, -weights)
         shares = (found.double() @ signed).masked_fill(~present, 0.0)
     return shares.to(found.dtype), found[:, 0]
+
+
+def subset_table(blocks: int) -> tuple[Tensor, Tensor]:
+    """Every subset of the blocks, and how much its value counts in each block's share.
+
+    Returns
+    -------
+    tuple of Tensor
+        Which blocks a subset has, bool, (subsets, blocks), the empty one first; weights, float64, the same shape: the
+        values of the subsets times these are the shares.
+
+    Raises
+    ------
+    ConfigError
+        For more than ten blocks.
+    """
+    if blocks > MOST_BLOCKS:
+        raise ConfigError(f"found {blocks} blocks, expected at most {MOST_BLOCKS} for exact Shapley shares")
+    subsets = (torch.arange(2**blocks).unsqueeze(1) >> torch.arange(blocks) & 1).bool()
+    # A share weighs values(with the block) - values(without it) by 1 / (blocks * C(blocks - 1, others)).
+    sizes = subsets.sum(dim=1, keepdim=True)
+    others = torch.where(subsets, sizes - 1, sizes)
+    weights = torch.tensor([1 / (blocks * comb(blocks - 1, count)) for count in range(blocks)], dtype=torch.float64)
+    return subsets, torch.where(subsets, weights[others], -weights[others])

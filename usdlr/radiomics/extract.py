@@ -139,7 +139,20 @@ def measure_case(row: Mapping[str, Any], root: Path, settings: RadiomicsSettings
     CaseError
         If the case's required features cannot be measured.
     """
-    found = measure_images(read_case(row, root), str(row["image_id"]), settings, build_engine(engine, settings))
+    return measure_loaded(row, read_case(row, root), settings, build_engine(engine, settings))
+
+
+def measure_loaded(
+    row: Mapping[str, Any], images: CaseImages, settings: RadiomicsSettings, engine: Engine
+) -> dict[str, Any]:
+    """One row of ``features`` from one row of ``cases`` whose files are in memory.
+
+    Raises
+    ------
+    CaseError
+        If the case's required features cannot be measured.
+    """
+    found = measure_images(images, str(row["image_id"]), settings, engine)
     return without_fixed(found) if is_relative(row) else found
 
 

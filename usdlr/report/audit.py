@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from usdlr.core.types import ContractStatus, RiskGroup, Split, Stage
+from usdlr.decision.numbers import events_text, finite
+from usdlr.decision.wording_page import conflict_sentence
 from usdlr.evaluation.cascade import cascade_rates
 from usdlr.report.flow import flow_conflicts
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import events_text, finite
 
 _RATES = (
     ("fnr_sln", "missed SLN-positive axillae"),
@@ -42,8 +43,13 @@ def conflicts(inputs: StudyInputs) -> tuple[str, ...]:
     pairs += [(what, events_text(told[key]), events_text(counted[key])) for key, what in _RATES]
     pairs += [*_certificates(inputs), *_verification(told, counted), *_survival(inputs)]
     return flow_conflicts(inputs) + tuple(
-        f"Number of {what}: the estimates say {first}, the predictions, decisions and labels give {second}. "
-        f"Do not rely on the {inputs.marks.adjective}numbers of this page before this is resolved."
+        conflict_sentence(
+            what,
+            first,
+            second,
+            source="the predictions, decisions and labels give",
+            adjective=inputs.marks.adjective,
+        )
         for what, first, second in pairs
         if first != second
     )
@@ -54,6 +60,8 @@ def _certificates(inputs: StudyInputs) -> Iterator[tuple[str, int, int]]:
     if "contract" not in inputs.decisions.columns:
         return
     folds: Mapping[str, Mapping[str, Any]] = inputs.metrics["cascade"]["folds"]
+    if any(entry.get("strata") for entry in folds.values()):
+        return  # which stratum decided an axilla stands in no table but in its reason
     rows = inputs.predictions[
         (inputs.predictions["split"] == Split.TEST) & (inputs.predictions["stage"] == str(Stage.SLN))
     ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from usdlr.decision.numbers import EN_DASH, count
+from usdlr.decision.wording_cards import COUNTS_TWICE, LEFT_OUT
 from usdlr.report import facts
 from usdlr.report.document import PageTable
 from usdlr.report.flow import flow_rows
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import EN_DASH, count
 
 _WORDS = ("centre_id", "vendor", "device", "birads", "cn_stage", "neoadjuvant", "sln_reference", "sln_deposit")
 _NUMBERS = ("age_years", "tumour_size_mm", "days_us_to_surgery", "dfs_months", "images")
@@ -48,7 +49,7 @@ def flow_table(inputs: StudyInputs) -> PageTable:
         inputs.marks.title("From the exports to the tested axillae"),
         ("", "Rows (image sets)", "Axillae", "Patients", "Left out before (n)"),
         rows,
-        ("Left out are rows of the exports, and axillae in the last line.",),
+        (LEFT_OUT,),
         texts=(4,),
     )
 
@@ -71,7 +72,7 @@ def known_table(inputs: StudyInputs) -> PageTable:
         inputs.marks.title(f"What is known of {count(n)} tested axillae"),
         ("", "Known (n)", "Missing (n)", "Median (quartiles), or counts"),
         tuple(rows),
-        ("One row per axilla; a patient with both sides counts twice.",),
+        (COUNTS_TWICE,),
         texts=(3,),
     )
 

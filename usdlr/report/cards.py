@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from usdlr.core.types import Stage
+from usdlr.decision import wording_cards as words
+from usdlr.decision.numbers import count
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, cohort_line
+from usdlr.decision.wording_limitations import NOTHING_FOUND
 from usdlr.report import facts
 from usdlr.report import page_tables as parts
 from usdlr.report.audit import conflicts
@@ -20,12 +23,11 @@ from usdlr.report.checklists import on_model, on_people, on_results
 from usdlr.report.checklists.answers import FILL, Answer, Respond, sentence
 from usdlr.report.document import Block, Document, Meanings, Points, Prose, Section
 from usdlr.report.inputs import AXILLA, StudyInputs
-from usdlr.report.limitations import NOTHING_FOUND, limitations
+from usdlr.report.limitations import limitations
 from usdlr.report.page_external import external_tables
 from usdlr.report.page_stages import calibration_table, discrimination_table, operating_table
 from usdlr.report.redact import identifiers
 from usdlr.report.sentences import contract_statement, false_negative_notes, notices, summary
-from usdlr.report.tables import count, plural
 
 
 def model_card(inputs: StudyInputs) -> Document:
@@ -83,10 +85,8 @@ def model_card(inputs: StudyInputs) -> Document:
                 (
                     Points(
                         (
-                            "A missed positive node is treated too late or too little; a needless operation may leave "
-                            "lymphoedema and pain. The targets of the contract weigh the two; whoever uses the model "
-                            "answers for them.",
-                            f"The patients behind it are those of {names}. Who is rare among them is judged worst.",
+                            words.WEIGHED,
+                            words.rare_sentence(names),
                             f"{FILL}: approval, consent, and what harm may come to whom.",
                         )
                     ),
@@ -171,6 +171,8 @@ def _model_details(inputs: StudyInputs) -> Iterator[tuple[str, str]]:
         yield f"Predicts, {stage.upper()} stage", inputs.positive(stage)
     yield "Kind", _words(on_model.model(inputs))
     ids = facts.bundle_ids(inputs)
+    if origin.get("bundle"):
+        yield "Bundle", str(origin["bundle"])
     if ids:
         yield "Weights of the bundle", ", ".join(f"{stage.upper()} {name}" for stage, name in ids.items())
     others = [name for name in facts.model_ids(inputs) if name not in ids.values()]
@@ -190,58 +192,36 @@ def _model_details(inputs: StudyInputs) -> Iterator[tuple[str, str]]:
 
 
 def _intended(inputs: StudyInputs) -> Section:
-    intended = (
-        "Research on which axillae could be spared surgery, from breast ultrasound before it: by those who build such "
-        "models, by clinicians who review their answers, and by teams who test them on patients of their own. Its "
-        "answers are to be compared with surgery, not to replace it.",
-        NOT_A_MEDICAL_DEVICE,
-    )
+    intended = (words.INTENDED, NOT_A_MEDICAL_DEVICE)
     return Section(
         "use", "Use", "Intended use, and what it is not for", (Prose(intended), Points(tuple(_out_of_scope(inputs))))
     )
 
 
 def _out_of_scope(inputs: StudyInputs) -> Iterator[str]:
-    where = facts.where(inputs)
-    yield "Not for diagnosis or treatment of anybody."
-    if inputs.metrics["simulated"]:
-        yield "Not for any statement about real patients: those behind it are simulated."
-    if inputs.proxies:
-        yield "Not for any statement about lymph nodes: proxies stand in for their status."
-    if inputs.uncertified:
-        yield "Not for sparing anybody surgery, in a study either: its false-negative rates are uncertified."
-    yield (
-        f"Not for patients of other centres or scanners than those of {', '.join(facts.centres(inputs))}, until it is "
-        "tested there: no promise reaches them."
+    return words.out_of_scope(
+        centres=", ".join(facts.centres(inputs)),
+        where=facts.where(inputs),
+        simulated=bool(inputs.metrics["simulated"]),
+        proxies=bool(inputs.proxies),
+        uncertified=inputs.uncertified,
+        relative=inputs.relative_diameter is not None,
     )
-    yield "Not for patients treated before axillary surgery: node status after such treatment counts as unknown here."
-    if where:
-        yield f"Not for others than patients with {where}."
-    if inputs.relative_diameter is None:
-        yield "Not for images whose pixel size in millimetres is not known."
-    yield "Not for images without an outlined lesion."
 
 
 def _misuse_of_data(inputs: StudyInputs) -> Iterator[str]:
-    if inputs.metrics["simulated"]:
-        yield "Any statement about real patients: nobody stands behind these images."
-    if inputs.proxies:
-        yield "Any statement about lymph nodes: the endpoints are proxies."
-    yield "Finding out who a patient is."
-    yield "Rates of positive nodes in a population: patients came through the doors of these centres, not by lot."
-    if inputs.metrics["cohort"]["exclusions"].get("neoadjuvant"):
-        yield "Patients treated before axillary surgery, who were left out."
-    yield "Testing the models that were made with these patients once more: each of them has been seen."
+    return words.misuse_of_data(
+        simulated=bool(inputs.metrics["simulated"]),
+        proxies=bool(inputs.proxies),
+        treated=bool(inputs.metrics["cohort"]["exclusions"].get("neoadjuvant")),
+    )
 
 
 def _trained_on(inputs: StudyInputs) -> Iterator[str]:
     for stage in Stage:
         rows = facts.training_rows(inputs, stage)
         if rows is not None:
-            yield (
-                f"{stage.upper()} stage of the bundle: {plural(rows[0], 'axilla', 'axillae')} of known status to train "
-                f"on, {count(rows[1])} positive."
-            )
+            yield words.trained_on(stage, *rows)
 
 
 def _results(inputs: StudyInputs) -> Iterator[Block]:

@@ -11,10 +11,10 @@ import pandas as pd
 import yaml
 
 from usdlr.core.types import ExclusionCode, Split, Stage
+from usdlr.decision.numbers import EN_DASH, NBSP, count, finite, number
 from usdlr.ingest.split_schemes import BUNDLE_FOLD
 from usdlr.report.inputs import AXILLA, StudyInputs
 from usdlr.report.redact import identifiers, redact_settings
-from usdlr.report.tables import EN_DASH, NBSP, count, finite, number
 
 OF_NETWORKS = "network"
 _CODE_WORDS = {"slnb": "sentinel biopsy", "alnd": "dissection", "needle": "needle biopsy"}

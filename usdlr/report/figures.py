@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 from usdlr.core.types import Stage
+from usdlr.decision.wording_page import READOUT
 from usdlr.report.facts import training_rows
 from usdlr.report.figures_curves import calibration_figure, roc_figure
 from usdlr.report.figures_flow import cascade_figure, cohort_figure
 from usdlr.report.figures_forest import auc_figure, false_negative_figure
+from usdlr.report.figures_losses import draw_losses
 from usdlr.report.figures_net_benefit import draw_net_benefit
 from usdlr.report.figures_nomogram import BASELINE, baseline_note, nomogram_figure
 from usdlr.report.figures_pathways import draw_pathways
@@ -21,10 +23,6 @@ from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import Drawing
 
 SIGNATURE = "radiomics_signature"
-READOUT_NOTE = (
-    "The signature score is what the networks' images and radiomics make of an axilla. The probability is the "
-    "nomogram's own; calibration follows it before any threshold."
-)
 
 
 def draw_all(inputs: StudyInputs) -> dict[str, Drawing]:
@@ -34,7 +32,8 @@ def draw_all(inputs: StudyInputs) -> dict[str, Drawing]:
     -------
     dict of str to Drawing
         ``false_negative, cascade, roc, auc, calibration, cohort``; as far as the metrics hold them ``pathways,
-        thresholds, subgroups_{stage}, net_benefit, survival``; where the choice of features is known
+        thresholds, subgroups_{stage}, net_benefit, survival``; ``losses`` where fits were logged; where the choice of
+        features is known
         ``selection_{stage}``, ``nomogram_{stage}`` of the baseline and ``readout_{stage}`` of the model's own
         signature, each named like its file.
     """
@@ -46,6 +45,7 @@ def draw_all(inputs: StudyInputs) -> dict[str, Drawing]:
         *(partial(draw_subgroups, stage=stage) for stage in Stage),
         draw_net_benefit,
         draw_survival,
+        draw_losses,
     )
     drawings += [drawing for drawing in (paint(inputs) for paint in optional) if drawing is not None]
     for stage in Stage:
@@ -71,7 +71,7 @@ def draw_all(inputs: StudyInputs) -> dict[str, Drawing]:
                     inputs.readouts[stage],
                     name=f"readout_{stage}",
                     cohort=", ".join(["the model that ships", *inputs.marks.words]),
-                    note=READOUT_NOTE,
+                    note=READOUT,
                 )
             )
     return {drawing.name: drawing for drawing in drawings}

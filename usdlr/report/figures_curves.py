@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import Estimate, estimate_text, finite, not_estimable, plural
 from usdlr.evaluation.calibration import calibration_curve
 from usdlr.evaluation.calibration_smooth import smooth_calibration
 from usdlr.evaluation.metrics import roc_curve
@@ -30,7 +31,6 @@ from usdlr.report.style import (
     note,
     panel_title,
 )
-from usdlr.report.tables import Estimate, estimate_text, finite, not_estimable, plural
 
 _TICKS = np.arange(0, 101, 20)
 MOST_BINS, SMALLEST_BIN = 10, 10

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
 
 from usdlr.core.types import RiskGroup, Stage
+from usdlr.decision.numbers import count, percent, plural
+from usdlr.decision.wording_page import UNKNOWN_STATUS, lost_sentence, missed_meaning
 from usdlr.evaluation.cascade import MISSED_NSLN, MISSED_SLN
 from usdlr.report.flow import COHORT, FEATURES, INGEST, TEST, FlowRow, flow_rows, lost_patients
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import GROUP_COLOURS, INK, PALE, QUIET, RULE, VERMILLION, WIDTH_IN, Drawing, draw, heading
-from usdlr.report.tables import count, percent, plural
 
 _EXCLUSION_ROW = 0.19
 _FLOW_BOX = 0.46
@@ -92,15 +93,11 @@ def cohort_figure(inputs: StudyInputs) -> Drawing:
     """From the rows of the centres' exports, step by step, to the tested axillae with known status."""
     cohort, marks, flow = inputs.metrics["cohort"], inputs.marks, flow_rows(inputs)
     title = marks.title("Cohort and exclusions")
-    only = f"Only patients with {cohort['where']}. " if cohort.get("where") else ""
-    gone = lost_patients(inputs)
-    lost = f" {plural(gone, 'patient')} of the exports had no usable row." if gone else ""
+    lost = lost_sentence(lost_patients(inputs), str(cohort.get("where") or ""))
     caption = (
         f"n = {plural(cohort['axillae'], 'axilla', 'axillae')} of {plural(cohort['patients'], 'patient')} tested, of "
         f"{plural(flow[0].rows, 'row')} of the centres' exports, one row per image set; "
-        f"{plural(len(inputs.exclusions), 'row')} not used.{lost} {only}Unknown status is never read as negative: it "
-        "counts neither as positive nor as negative anywhere on this page. NSLN status is counted among SLN-positive "
-        "axillae."
+        f"{plural(len(inputs.exclusions), 'row')} not used.{lost}{UNKNOWN_STATUS}"
     )
     shown = [row for row in flow if row.step != TEST or row.left]
     gaps = [_gap(row) for row in shown[1:]]
@@ -191,11 +188,8 @@ def cascade_figure(inputs: StudyInputs) -> Drawing:
     groups = cascade["groups"]
     total = sum(int(groups[group]["n"]) for group in RiskGroup)
     title = marks.title(f"The cascade, n = {count(total)} axillae")
-    caption = (
-        f"Out-of-fold decisions; bands are as wide as the {marks.adjective}groups are large. A missed positive is an "
-        f"axilla with a positive node that its {marks.adjective}group would spare: SLN positive in LR-SLN, NSLN "
-        f"positive in LR-SLN or HR-SLN/LR-NSLN. NSLN status {inputs.known_nsln}; deferred axillae follow the usual "
-        "pathway and are not missed."
+    caption = f"Out-of-fold decisions; bands are as wide as the {marks.adjective}groups are large. " + missed_meaning(
+        known_nsln=inputs.known_nsln, adjective=marks.adjective
     )
     height = 4.30
 

@@ -10,6 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import (
+    Estimate,
+    estimate_text,
+    events_text,
+    finite,
+    method_text,
+    not_estimable,
+    plural,
+    promise,
+    rate_text,
+)
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import (
     GREEN,
@@ -26,18 +37,7 @@ from usdlr.report.style import (
     heading,
     panel_title,
 )
-from usdlr.report.tables import (
-    CEILINGS,
-    Estimate,
-    estimate_text,
-    events_text,
-    finite,
-    method_text,
-    not_estimable,
-    plural,
-    promise,
-    rate_text,
-)
+from usdlr.report.tables import CEILINGS
 
 _ROW_IN = 0.27
 _LABEL_WIDTH = 22

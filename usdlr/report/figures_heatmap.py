@@ -23,8 +23,9 @@ from usdlr.report.style import BLUE, MEASURED_FONT, ORANGE, SKY, VERMILLION
 
 RAISES, LOWERS = VERMILLION, BLUE
 PANEL_PX, GAP_PX = 288, 8
-# A crop that adds this much (nat) when every place is in full colour: maps that add next to nothing stay pale.
-LEAST_FULL = 0.1
+# A case none of whose maps moves the log-odds by this much in all (nat) stays the paler the less they move; 0.3 nat
+# changes odds by a factor of 1.35.
+LEAST_FULL = 0.3
 # Full colour hides this much of the image underneath.
 MOST_OPAQUE = 0.75
 _DPI = 144.0
@@ -127,15 +128,19 @@ class HeatCase:
 def full_colour(case: HeatCase) -> float:
     """The log-odds per mm² of full colour, common to a case's panels.
 
-    The 99th percentile of what is not zero, but at least the density at which the whole crop would add 0.1 nat. A
-    single hot pixel would otherwise leave all others pale, and lesions of different size have no common scale; without
-    the floor, a map that adds next to nothing would be as colourful as one that decides.
+    The 99th percentile of what is not zero: a single hot pixel would otherwise leave all others pale, and lesions of
+    different size have no common scale. Where no map moves the log-odds by :data:`LEAST_FULL` (its absolute values
+    summed), the scale is stretched by what is lacking: a map that adds next to nothing would otherwise be as colourful
+    as one that decides.
     """
     joined = np.concatenate([np.abs(panel.values[panel.values != 0]) for panel in case.panels] or [np.zeros(0)])
     if not joined.size:
         return 1.0
-    area = case.crop_area()
-    return max(float(np.percentile(joined, 99)), LEAST_FULL / area if area else 0.0)
+    area, usual = case.crop_area(), float(np.percentile(joined, 99))
+    if not area:
+        return usual
+    strongest = max(float(np.abs(panel.values).sum()) for panel in case.panels) * area / case.crop.size
+    return usual * max(1.0, LEAST_FULL / strongest)
 
 
 def panel_words(case: HeatCase) -> list[str]:

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import count, finite, not_estimable, percent, plural
+from usdlr.decision.wording_net_benefit import OPERATION
 from usdlr.evaluation.net_benefit import ALL, MODEL
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import (
@@ -27,9 +30,10 @@ from usdlr.report.style import (
     note,
     panel_title,
 )
-from usdlr.report.tables import count, finite, not_estimable, percent, plural
 
-OPERATION = {Stage.SLN: "sentinel biopsy", Stage.NSLN: "axillary dissection"}
+_ALL: dict[str, Any] = {"color": VERMILLION, "linestyle": (0, (5, 2)), "linewidth": 1.3}
+_NONE: dict[str, Any] = {"color": INK, "linestyle": (0, (1.5, 1.5)), "linewidth": 1.2}
+_SHIPPED: dict[str, Any] = {"color": QUIET, "linestyle": (0, (1, 2)), "linewidth": 1.0}
 _DEEPEST = 0.30  # how far below zero a panel reaches, as a share of its height above
 
 
@@ -49,17 +53,6 @@ def accepted(threshold: float) -> str:
     """
     odds = (1 - threshold) / threshold
     return f"{odds:.0f}" if odds >= 10 else f"{odds:.2g}"
-
-
-def sentence(text: str) -> str:
-    """A method as a sentence.
-
-    Examples
-    --------
-    >>> sentence("net benefit, patient bootstrap")
-    'Net benefit, patient bootstrap.'
-    """
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def draw_net_benefit(inputs: StudyInputs) -> Drawing | None:
@@ -83,14 +76,23 @@ def draw_net_benefit(inputs: StudyInputs) -> Drawing | None:
         "needless operations that one accepts for one positive axilla found. Dotted: the bundle's "
         f"{inputs.marks.adjective}threshold, where it lies in the range."
     )
-    height = 3.65
+    height = 3.60
 
     def paint(figure: Figure) -> None:
         heading(figure, title)
         left, right = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0.085, right=0.985, bottom=0.77 / height, top=1 - 0.63 / height, wspace=0.24)
+        figure.subplots_adjust(left=0.085, right=0.985, bottom=0.77 / height, top=1 - 0.80 / height, wspace=0.24)
         for letter, axes, stage in (("a", left, Stage.SLN), ("b", right, Stage.NSLN)):
             _panel(axes, letter, inputs, stage, curves[stage])
+        lines = (
+            ("Model", {"color": MODEL_COLOUR, "linewidth": 2.0}),
+            ("Treat all", _ALL),
+            ("Treat none", _NONE),
+            (f"{inputs.marks.adjective}threshold of the bundle".capitalize(), _SHIPPED),
+        )
+        handles = [Line2D([], [], label=label, **look) for label, look in lines]
+        top = 1 - 0.26 / height
+        figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.075, top), ncols=4, handlelength=2.6)
 
     return draw("net_benefit", title, caption, (WIDTH_IN, height), paint)
 
@@ -117,6 +119,7 @@ def net_benefit_points(inputs: StudyInputs) -> pd.DataFrame | None:
 
 def _panel(axes: Axes, letter: str, inputs: StudyInputs, stage: Stage, curve: Mapping[str, Any] | None) -> None:
     n = 0 if curve is None else int(curve["n"])
+    shipped = finite(inputs.contract[f"t_{stage}"])
     panel_title(axes, letter, f"{stage.upper()} stage, n = {n}")
     if curve is None or not curve["quantities"]:
         note(axes, "not drawn" if curve is None else not_estimable({"method": curve["method"], "n": n}))
@@ -124,27 +127,19 @@ def _panel(axes: Axes, letter: str, inputs: StudyInputs, stage: Stage, curve: Ma
     at = 100 * np.array(curve["thresholds"])
     model, everybody = (_ends(curve, name) for name in (MODEL, ALL))
     axes.fill_between(at, model["low"], model["high"], color=SKY, alpha=0.30, linewidth=0, zorder=1)
-    axes.plot(
-        at, everybody["value"], color=VERMILLION, linestyle=(0, (5, 2)), linewidth=1.3, label="Treat all", zorder=2
-    )
-    axes.axhline(0.0, color=INK, linestyle=(0, (1.5, 1.5)), linewidth=1.2, label="Treat none", zorder=2)
-    axes.plot(at, model["value"], color=MODEL_COLOUR, linewidth=2.0, label="Model", zorder=3)
+    axes.plot(at, everybody["value"], zorder=2, **_ALL)
+    axes.axhline(0.0, zorder=2, **_NONE)
+    axes.plot(at, model["value"], color=MODEL_COLOUR, linewidth=2.0, zorder=3)
     highest = float(np.nanmax([*model["value"], *model["high"], everybody["value"][0], 1e-3]))
     lowest = float(np.nanmin([*model["value"], *model["low"], 0.0]))
-    axes.set_ylim(max(lowest, -_DEEPEST * highest) - 0.06 * highest, 1.2 * highest)
+    axes.set_ylim(max(lowest, -_DEEPEST * highest) - 0.06 * highest, 1.04 * highest)
     _thresholds(axes, at)
     axes.set_ylabel("Net benefit (positive axillae per axilla)")
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    shipped = finite(inputs.contract[f"t_{stage}"])
     if shipped is not None and at[0] <= 100 * shipped <= at[-1]:
-        name = f"{inputs.marks.adjective}threshold\nof the bundle, {percent(shipped)}"
-        look: dict[str, Any] = {"color": QUIET, "linestyle": (0, (1, 2)), "linewidth": 1.0}
-        axes.axvline(100 * shipped, label=f"{name[:1].upper()}{name[1:]}", zorder=1, **look)
-    handles, labels = axes.get_legend_handles_labels()
-    first = [labels.index(name) for name in ("Model", "Treat all", "Treat none")]
-    order = [*first, *(place for place in range(len(labels)) if place not in first)]
-    axes.legend([handles[k] for k in order], [labels[k] for k in order], loc="upper right", handlelength=2.6)
+        axes.axvline(100 * shipped, zorder=1, **_SHIPPED)
+        axes.set_title(f"{inputs.marks.adjective}threshold {percent(shipped)}", loc="right", fontsize=7.2, color=QUIET)
 
 
 def _thresholds(axes: Axes, at: np.ndarray[Any, np.dtype[np.float64]]) -> None:

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from usdlr.decision.numbers import Estimate
+from usdlr.decision.wording_models import NO_FEATURE, baseline_area, not_the_model, several_images
+from usdlr.decision.wording_page import BEYOND_LINES, DEVICE_CAPTION
 from usdlr.report.style import INK, MODEL_COLOUR, QUIET, RULE, VERMILLION, WIDTH_IN, Drawing, draw, heading
-from usdlr.report.tables import Estimate, count, estimate_text, finite
 
 BASELINE = "baseline, not the model that decides"
 _SCORE = "radiomics_score"  # as of usdlr.baselines.signature
@@ -111,13 +113,13 @@ def nomogram_figure(
     height = 0.75 + _LINE_IN * lines
     caption = (
         f"Logistic model of {nomogram.n} training rows, {nomogram.events} of them positive. Find each value on its "
-        "line, read its points straight above, add them up, and read the probability straight below the total. Lines "
-        "end where the training rows end: beyond them the model is not known."
+        "line, read its points straight above, add them up, and read the probability straight below the total. "
+        f"{BEYOND_LINES}"
     )
     if reading is not None:
         caption += f" Circles: an example with {reading.total:.0f} points, {100 * reading.probability:.0f} %."
     caption += f" {note}" if note else ""
-    caption += " Research software, not a medical device."
+    caption += f" {DEVICE_CAPTION}"
 
     def paint(figure: Figure) -> None:
         heading(figure, title)
@@ -150,20 +152,14 @@ def baseline_note(
     str
         For the ``note`` of :func:`nomogram_figure`.
     """
-    told = [f"This nomogram is that of the baseline \u201c{title}\u201d, not of the model that decides."]
+    told = [not_the_model(title)]
     if axillae is not None and axillae < nomogram.n:
-        told.append(
-            f"The {count(nomogram.n)} rows are image sets of {count(axillae)} axillae: an axilla with several counts "
-            "several times."
-        )
+        told.append(several_images(nomogram.n, axillae))
     if all(variable.name != _SCORE for variable in nomogram.variables):
-        told.append("No radiomics feature was found to tell anything here: the signature holds none.")
-    if auc is not None and finite(auc.get("value")) is not None:
-        told.append(
-            f"Out of fold, fitted anew in every fold, the baseline reaches an AUC of {estimate_text(auc)}, n = "
-            f"{count(auc.get('n'))}."
-        )
-    return " ".join(told)
+        told.append(NO_FEATURE)
+    if auc is not None:
+        told.append(baseline_area(auc))
+    return " ".join(line for line in told if line)
 
 
 def _paint(axes: Axes, nomogram: NomogramLike, reading: Read | None, example: Mapping[str, Any] | None) -> None:

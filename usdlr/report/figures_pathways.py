@@ -11,20 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import PER, Estimate, finite, methods, outcome_text, per_thousand
+from usdlr.decision.wording_pathways import CAPTION_ASSUMED, caption_unknown, population_text
 from usdlr.evaluation.pathways import Fate, Nodes, Way
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.pathway_words import (
-    AMONG,
-    FATES,
-    OUTCOMES,
-    PER,
-    SHOWN,
-    methods,
-    outcome_text,
-    per_thousand,
-    population_text,
-    way_name,
-)
+from usdlr.report.pathway_words import AMONG, FATES, OUTCOMES, SHOWN, way_name
 from usdlr.report.style import (
     GRID,
     INK,
@@ -40,7 +31,6 @@ from usdlr.report.style import (
     note,
     panel_title,
 )
-from usdlr.report.tables import Estimate, count, finite
 
 _PALE, _DEEP = "#E3F0F9", "#0B3C5D"  # with SKY between them: three steps of one hue, apart in grey too
 _FACES: Mapping[Fate, str] = {
@@ -155,25 +145,11 @@ def _caption(inputs: StudyInputs, found: Mapping[str, Any]) -> str:
     outcomes = [
         found["ways"][way][name][key] for name, ways in SHOWN.items() for way in ways for key in ("least", "most")
     ]
-    positive = f"{count(rule['sln_positive'])} SLN-positive axillae"
-    open_ = (
-        f" The Z0011 rule cannot be decided for {count(rule['undecided'])} of {positive}, of which an item is unknown; "
-        "they stand apart."
-        if rule["undecided"]
-        else ""
-    )
-    unknown = (
-        f" NSLN status is unknown in {count(held['nsln_unknown'])} of {positive}: filled marker if none, open marker "
-        "if all of those concerned, and of those undecided, counted."
-        if held["nsln_unknown"] or rule["undecided"]
-        else ""
-    )
     tolerated = " Triangles pointing down: the most that alpha tolerates." if "tolerated" in found else ""
     return (
-        f"Per 1,000 axillae, n = {population_text(found)}; out-of-fold decisions. Lines: 95 % intervals "
-        f"({methods(outcomes)}).{unknown}{open_}{tolerated} NSLN status {inputs.known_nsln}. Assumed: the biopsy finds "
-        "what the tables state, and everybody follows the way. Breast conservation with irradiation, which the Z0011 "
-        "rule asks for, is not in the tables. No way says what becomes of the patients."
+        f"Per 1,000 axillae, n = {population_text(held)}; out-of-fold decisions. Lines: 95 % intervals "
+        f"({methods(outcomes)}).{caption_unknown(held, rule)}{tolerated} NSLN status {inputs.known_nsln}. "
+        f"{CAPTION_ASSUMED}"
     )
 
 

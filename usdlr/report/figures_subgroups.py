@@ -11,6 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import (
+    Estimate,
+    count,
+    estimate_text,
+    finite,
+    level_text,
+    not_estimable,
+    p_words,
+    plural,
+    promise,
+    rate_text,
+)
+from usdlr.decision.wording_subgroups import OVERLAP
 from usdlr.evaluation.levels import UNKNOWN
 from usdlr.evaluation.subgroups import ALL, ESTIMATES
 from usdlr.report.inputs import StudyInputs
@@ -25,18 +38,6 @@ from usdlr.report.style import (
     Drawing,
     draw,
     heading,
-)
-from usdlr.report.tables import (
-    EN_DASH,
-    Estimate,
-    count,
-    estimate_text,
-    finite,
-    not_estimable,
-    p_text,
-    plural,
-    promise,
-    rate_text,
 )
 
 MOST_LEVELS = 15  # of one variable; a centre or a scanner beyond them stands in the table
@@ -64,31 +65,6 @@ def stage_subgroups(inputs: StudyInputs, stage: Stage) -> Mapping[str, Any] | No
     return found.get(str(stage))
 
 
-def level_text(level: str) -> str:
-    """A level's name in print.
-
-    Examples
-    --------
-    >>> level_text("<=20 mm"), level_text("4b")
-    ('≤ 20 mm', '4b')
-    """
-    return level.replace("<=", "\u2264 ", 1) if level.startswith("<=") else level.replace(">", "> ", 1)
-
-
-def p_words(p_value: Any) -> str:
-    """A p-value, or that there is none.
-
-    Examples
-    --------
-    >>> p_words(0.0004), p_words(0.31), p_words(None)
-    ('P < 0.001', 'P = 0.31', 'no test')
-    """
-    text = p_text(p_value)
-    if text == EN_DASH:
-        return "no test"
-    return f"P < {text[1:]}" if text.startswith("<") else f"P = {text}"
-
-
 def draw_subgroups(inputs: StudyInputs, stage: Stage) -> Drawing | None:
     """A stage's forest; None where the metrics hold no subgroups, or no variable divides them.
 
@@ -113,7 +89,7 @@ def draw_subgroups(inputs: StudyInputs, stage: Stage) -> Drawing | None:
         "missed. Broken lines: all axillae. Dotted line: the rate that the user tolerates, alpha. P: test whether the "
         f"levels differ, after Holm's correction for all {count(found['comparisons'])} tests of both stages. "
         f"Hollow, {SMALL_MARK}: fewer than {found['fewest']} positive or {found['fewest']} negative axillae, left out "
-        "of the tests. Intervals that overlap do not show that groups are alike."
+        f"of the tests. {OVERLAP}"
     )
     height = 1.36 + _ROW_IN * len(lines)
 

@@ -13,9 +13,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
 from usdlr.core.types import RiskGroup
+from usdlr.decision.numbers import (
+    EN_DASH,
+    count,
+    estimate_text,
+    finite,
+    interval,
+    methods_of,
+    number,
+    plural,
+)
+from usdlr.decision.wording_survival import FEWEST_THIN, caption_causal, log_rank_sentence, log_rank_text
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import GROUP_COLOURS, INK, QUIET, RULE, WIDTH_IN, Drawing, draw, heading, note, panel_title
-from usdlr.report.tables import EN_DASH, count, estimate_text, finite, interval, method_text, methods_of, number, plural
 
 GROUP_DASHES: Mapping[str, Any] = {
     RiskGroup.LR_SLN: "-",
@@ -23,7 +33,6 @@ GROUP_DASHES: Mapping[str, Any] = {
     RiskGroup.HR_SLN_HR_NSLN: (0, (6, 1.5, 1.5, 1.5)),
     RiskGroup.DEFER: (0, (1.5, 1.5)),
 }
-SMALLEST_P = 0.001
 _HEIGHT_IN, _ROW_IN = 3.55, 0.17
 _REASON_WIDTH = 38
 # The line at 1 must not run through the words.
@@ -77,30 +86,6 @@ def survival_points(inputs: StudyInputs) -> pd.DataFrame | None:
     return pd.concat(parts, ignore_index=True)
 
 
-def log_rank_text(test: Mapping[str, Any]) -> str:
-    """The result of a log-rank test, or why there is none.
-
-    Examples
-    --------
-    >>> log_rank_text({"p_value": 0.00004, "statistic": 16.79, "degrees": 1})
-    'log-rank p < 0.001'
-    >>> log_rank_text({"p_value": None, "method": "undefined: no event was observed"})
-    'no log-rank test: no event was observed'
-    """
-    p_value = finite(test.get("p_value"))
-    if p_value is None:
-        return f"no log-rank test: {str(test.get('method', '')).removeprefix('undefined: ') or 'reason not stated'}"
-    return f"log-rank p < {SMALLEST_P:g}" if p_value < SMALLEST_P else f"log-rank p = {number(p_value, 3)}"
-
-
-def log_rank_sentence(test: Mapping[str, Any], adjective: str) -> str:
-    """The log-rank test in a sentence; ``adjective`` stands before the groups, as of the study's marks."""
-    text = log_rank_text(test)
-    if finite(test.get("p_value")) is None:
-        return f"{text[0].upper()}{text[1:]}."
-    return f"{text[0].upper()}{text[1:]} between the {adjective}groups ({method_text(test)})."
-
-
 def _caption(inputs: StudyInputs, found: Mapping[str, Any]) -> str:
     few = any(curve["few_from"] is not None for curve in found["curves"]["groups"].values())
     ratios = methods_of(found["hazards"]["ratios"].values())
@@ -111,7 +96,7 @@ def _caption(inputs: StudyInputs, found: Mapping[str, Any]) -> str:
         f"{plural(found['events'], 'event')}: return of disease or death; each patient once, in the {adjective}group "
         "of the worse side. Months from surgery. Shaded: pointwise 95 % band (log-log scale, Greenwood's variance). "
         "Small upright marks: end of observation without an event."
-        + (" Thin from where fewer than 10 patients are under observation." if few else "")
+        + (f" Thin from where fewer than {FEWEST_THIN} patients are under observation." if few else "")
         + f" Underneath: patients under observation. {log_rank_sentence(found['log_rank'], adjective)} "
         + (
             f"Hazard ratios to the {adjective}group {found['hazards']['reference']} with 95 % intervals on a log "
@@ -119,8 +104,7 @@ def _caption(inputs: StudyInputs, found: Mapping[str, Any]) -> str:
             if ratios
             else ""
         )
-        + f"Treatment followed the nodes and not the model: the {adjective}groups differ in treatment too, and nothing "
-        "causal follows from the distance of the curves."
+        + caption_causal(adjective=adjective)
     )
 
 

@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import MINUS, PER, count, percent, promise
+from usdlr.decision.wording_pathways import NO_CONTRACT
 from usdlr.evaluation.threshold_shift import CURVES, MOVED
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.pathway_words import PER
 from usdlr.report.style import (
     BLUE,
     GREEN,
@@ -30,9 +31,7 @@ from usdlr.report.style import (
     heading,
     panel_title,
 )
-from usdlr.report.tables import MINUS, count, percent, promise
 
-NO_CONTRACT = "Thresholds that are moved after the outcome is known carry no contract."
 MOVED_WORDS: Mapping[str, str] = {
     "both": "both moved",
     "sln": "SLN alone moved",

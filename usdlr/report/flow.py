@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from usdlr.decision.numbers import count
+from usdlr.decision.wording_page import conflict_sentence
 from usdlr.report.facts import cohort_axillae, kept, setting, tally
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import count, exclusion_words
+from usdlr.report.tables import exclusion_words
 
 INGEST, COHORT, FEATURES, TEST = "ingest", "cohort", "features", "test"
 STEPS = (INGEST, COHORT, FEATURES)
@@ -67,7 +69,7 @@ def flow_rows(inputs: StudyInputs) -> tuple[FlowRow, ...]:
 
 def _flow(inputs: StudyInputs) -> tuple[FlowRow, ...]:
     cohort, left = inputs.metrics["cohort"], {step: _reasons(inputs, step) for step in STEPS}
-    rows = int(cohort["image_sets"]) + len(inputs.exclusions)
+    rows = int(cohort.get("image_sets_with_untested", cohort["image_sets"])) + len(inputs.exclusions)
     flow = [FlowRow("exports", "Rows of the centres' exports", rows, None, None)]
     every = cohort_axillae(inputs)
     tested, patients = int(cohort["axillae"]), int(cohort["patients"])
@@ -108,8 +110,13 @@ def flow_conflicts(inputs: StudyInputs) -> tuple[str, ...]:
     other = int((~inputs.exclusions["step"].astype(str).isin(STEPS)).sum())
     pairs.append(("rows left out at a step that is none of ingest, cohort and features", 0, other))
     return tuple(
-        f"Number of {what}: the estimates say {count(first)}, the table of exclusions gives {count(second)}. Do not "
-        f"rely on the {inputs.marks.adjective}numbers of this page before this is resolved."
+        conflict_sentence(
+            what,
+            count(first),
+            count(second),
+            source="the table of exclusions gives",
+            adjective=inputs.marks.adjective,
+        )
         for what, first, second in pairs
         if first != second
     )

@@ -8,8 +8,8 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from usdlr.decision.numbers import NBSP
 from usdlr.report.document import Document
-from usdlr.report.tables import NBSP
 
 
 def render(document: Document) -> str:

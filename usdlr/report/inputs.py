@@ -11,15 +11,17 @@ import pandas as pd
 from usdlr.core.errors import TableError
 from usdlr.core.tables import DECISIONS, EXCLUSIONS, PREDICTIONS
 from usdlr.core.types import ContractStatus, RiskGroup, Split, Stage
+from usdlr.decision.numbers import Estimate
 from usdlr.decision.wording import known_nsln, standing_mark
 from usdlr.radiomics.selection.frequency import SelectionFrequency
 from usdlr.report.figures_heatmap import HeatCase
 from usdlr.report.figures_nomogram import NomogramLike
 from usdlr.report.gallery import GalleryCase
-from usdlr.report.tables import CEILINGS, Estimate, Marks
+from usdlr.report.tables import CEILINGS, Marks
 
 AXILLA = ["patient_id", "side"]
 LABEL_COLUMNS = (*AXILLA, "sln", "nsln")
+LOSS_COLUMNS = ("stage", "fold", "network", "epoch", "train", "tuning")
 SCORE_COLUMNS = (*AXILLA, "stage", "fold", "score", "name")
 
 _STAGE_KEYS = (
@@ -116,7 +118,10 @@ class StudyInputs:
         Where the shipped networks looked in tuning axillae; may be empty.
     axillae : DataFrame
         What is known of each tested axilla before surgery and after it, as of
-        :func:`usdlr.experiment.axillae.axilla_table`; empty where nobody asked for it.
+        :func:`usdlr.inference.axillae.axilla_table`; empty where nobody asked for it.
+    losses : DataFrame
+        :data:`LOSS_COLUMNS`: losses of every fit by epoch, in nat per axilla as the loss of the configuration weighs
+        them; empty where no log is there.
 
     Raises
     ------
@@ -138,6 +143,7 @@ class StudyInputs:
     readouts: Mapping[str, NomogramLike] = field(default_factory=dict)
     heat_maps: Sequence[HeatCase] = ()
     axillae: pd.DataFrame = field(default_factory=pd.DataFrame)
+    losses: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(LOSS_COLUMNS)))
 
     def __post_init__(self) -> None:
         missing = [path for path in REQUIRED if not _present(self.metrics, path)]
@@ -179,7 +185,11 @@ class StudyInputs:
     @property
     def marks(self) -> Marks:
         """What every title and caption must carry."""
-        folds = [one["status"] for one in self.metrics["cascade"]["folds"].values()]
+        folds = [
+            part["status"]
+            for one in self.metrics["cascade"]["folds"].values()
+            for part in (one["by_stratum"].values() if one.get("strata") else (one,))
+        ]
         word = standing_mark(self.contract["status"], folds)
         return Marks(bool(self.metrics["simulated"]), bool(self.proxies), bool(word), word)
 

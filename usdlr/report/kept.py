@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import yaml
 
 from usdlr.baselines.nomogram import Nomogram
 from usdlr.core import tables
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.files import read_json, write_atomic, write_bytes, write_json
-from usdlr.core.hashing import file_hash
+from usdlr.core.hashing import data_hash, file_hash
 from usdlr.core.types import Stage
 from usdlr.core.units import Spacing
 from usdlr.radiomics.selection.frequency import SelectionFrequency
@@ -25,16 +26,21 @@ from usdlr.report.gallery import GalleryCase
 from usdlr.report.inputs import StudyInputs
 
 # Changes whenever the files below are read in another way.
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = "work/report"
 MANIFEST = f"{FOLDER}/kept.json"
 STUDY, PICTURES = f"{FOLDER}/study.json", f"{FOLDER}/pictures.npz"
 LABELS, AXILLAE = f"{FOLDER}/labels.parquet", f"{FOLDER}/axillae.parquet"
+LOSSES = f"{FOLDER}/losses.parquet"
 # The run's own results, which are not kept a second time.
 METRICS, PREDICTIONS, DECISIONS = "metrics.json", "predictions.parquet", "decisions.parquet"
 EXCLUSIONS, BASELINES = "exclusions.csv", "work/baselines.parquet"
 RESULTS = (METRICS, PREDICTIONS, DECISIONS, EXCLUSIONS, BASELINES)
-KEPT = (STUDY, PICTURES, LABELS, AXILLAE)
+KEPT = (STUDY, PICTURES, LABELS, AXILLAE, LOSSES)
+# What the report speaks of and does not show: a page beside another model or configuration would be wrong.
+CONFIG, BUNDLE = "config.yaml", "bundle/bundle.json"
+# Settings that another machine, or another number of processes, may change in a run that goes on.
+FREE = (("jobs",), ("data", "root"), ("data", "external"), ("selection", "stability"))
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -74,12 +80,20 @@ def keep(inputs: StudyInputs, run: Path) -> StudyInputs:
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)
     write_bytes(run / PICTURES, stream.getvalue())
-    for name, table in ((LABELS, inputs.labels), (AXILLAE, inputs.axillae)):
+    for name, table in ((LABELS, inputs.labels), (AXILLAE, inputs.axillae), (LOSSES, inputs.losses)):
         _write_table(run / name, table.reset_index(drop=True))
     missing = [name for name in RESULTS if not (run / name).is_file()]
     if missing:
         raise DataError(f"found no {missing[0]} in {run}, expected it before its report; write the results first")
-    write_json(run / MANIFEST, {"schema": SCHEMA, "sha256": {name: file_hash(run / name) for name in RESULTS + KEPT}})
+    write_json(
+        run / MANIFEST,
+        {
+            "schema": SCHEMA,
+            "sha256": {name: file_hash(run / name) for name in RESULTS + KEPT},
+            "settings": _settings_hash(run / CONFIG),
+            "bundle": file_hash(run / BUNDLE) if (run / BUNDLE).is_file() else None,
+        },
+    )
     return read_kept(run)
 
 
@@ -89,7 +103,8 @@ def read_kept(run: Path) -> StudyInputs:
     Raises
     ------
     DataError
-        If nothing was kept, by this version at least, or a file is missing, damaged or was changed since.
+        If nothing was kept, by this version at least, or a file is missing, damaged or was changed since, the run's
+        configuration and its bundle among them.
     """
     _check(run)
     study = read_json(run / STUDY)
@@ -111,6 +126,7 @@ def read_kept(run: Path) -> StudyInputs:
             readouts={name: Nomogram.from_dict(state) for name, state in study["readouts"].items()},
             heat_maps=[_heat_case(state, f"heat-{at}", arrays) for at, state in enumerate(study["heat_maps"])],
             axillae=pd.read_parquet(run / AXILLAE),
+            losses=pd.read_parquet(run / LOSSES),
         )
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise DataError(
@@ -141,6 +157,49 @@ def _check(run: Path) -> None:
                 f"found {path} was changed after the report was written (its hash differs from {MANIFEST}); restore "
                 f"it, or {_mend(run)}"
             )
+
+    if manifest.get("settings") != _settings_hash(run / CONFIG):
+        raise DataError(
+            f"found {run / CONFIG} was changed after the report was written: the report is about other settings; "
+            f"restore it, or {_mend(run)}"
+        )
+    changed = _changed_bundle(run, manifest.get("bundle"))
+    if changed:
+        raise DataError(
+            f"found {changed} was changed after the report was written: the report is about another bundle; restore "
+            f"it, or {_mend(run)}"
+        )
+
+
+def _settings_hash(path: Path) -> str | None:
+    """Hash of a configuration but for :data:`FREE`, whatever its layout; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return file_hash(path)
+    for *parents, name in FREE:
+        node = settings
+        for key in parents:
+            node = node.get(key) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(name, None)
+    return data_hash(settings)
+
+
+def _changed_bundle(run: Path, expected: str | None) -> Path | None:
+    """The bundle's list of files, or the first file on it, that is not what it was; None where all are."""
+    listing = run / BUNDLE
+    if (file_hash(listing) if listing.is_file() else None) != expected:
+        return listing
+    if expected is None:
+        return None
+    for name, digest in read_json(listing)["files"].items():
+        path: Path = listing.parent / str(name)
+        if not path.is_file() or file_hash(path) != digest:
+            return path
+    return None
 
 
 def _mend(run: Path) -> str:

@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 
 from usdlr.core.types import ContractStatus, RiskGroup, Stage
-from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, P_NSLN, decision_reason
+from usdlr.decision import wording_page as words
+from usdlr.decision.numbers import Estimate, count, events_text, finite, interval, number, percent, rate_interval
+from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, decision_reason
+from usdlr.decision.wording_study import LOOK_FIRST, cohort_behind
 from usdlr.report import page_stages as of_stages
 from usdlr.report import page_tables as parts
 from usdlr.report.audit import conflicts
@@ -25,11 +28,13 @@ from usdlr.report.document import (
 )
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.limitations import limitations, limitations_section
+from usdlr.report.page_against import against_table
 from usdlr.report.page_balance import balance_tables
 from usdlr.report.page_checklists import checklist_sections
 from usdlr.report.page_external import external_tables
 from usdlr.report.page_gallery import gallery_pictures, heat_note, heat_pictures
 from usdlr.report.page_net_benefit import net_benefit_section
+from usdlr.report.page_ood import ood_section
 from usdlr.report.page_pathways import pathways_section
 from usdlr.report.page_subgroups import subgroups_section
 from usdlr.report.page_survival import survival_section
@@ -38,23 +43,14 @@ from usdlr.report.sentences import (
     contract_statement,
     contract_words,
     false_negative_notes,
+    needle_lines,
     notices,
     summary,
     verification_lines,
 )
 from usdlr.report.style import Drawing
-from usdlr.report.tables import Estimate, count, events_text, finite, interval, number, percent, rate_interval
 
 GRAVEST = 3  # limitations on the first page
-SELECTION_NOTE = (
-    "Features are chosen among the training patients of each fold. What is chosen each time is a property of the "
-    "patients; what changes from fold to fold is chance, and no single choice should be read as a finding. Nomograms "
-    "are those of the baseline that chooses features, fitted for comparison; the model that decides is another."
-)
-SIGNATURE_NOTE = (
-    "The model reads its networks and the radiomics through one linear score, and combines it with the clinical "
-    "variables. Both are those of the model that ships; every figure above is counted on patients of the folds."
-)
 
 
 def study_page(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Document:
@@ -78,16 +74,19 @@ def study_page(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Document:
         subgroups_section(inputs, figures),
         survival_section(inputs, figures),
         _external(inputs),
+        ood_section(inputs),
         _cohort(inputs, figures),
         _selection(figures),
         _gallery(inputs),
         _readout(figures),
         _heat(inputs),
         limitations_section(inputs),
-        _making(inputs),
+        _making(inputs, figures),
     )
     sections = tuple(section for section in found if section is not None)
     said, warned = summary(inputs), notices(inputs, conflicts(inputs))
+    cohort, simulated = inputs.metrics["cohort"], bool(inputs.metrics["simulated"])
+    behind = cohort_behind(int(cohort["axillae"]), ", ".join(map(str, cohort["centres"])), simulated=simulated)
     return Document(
         kind="Study report",
         title=inputs.marks.title(str(inputs.metrics["experiment"])),
@@ -97,7 +96,7 @@ def study_page(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Document:
         notices=warned,
         opening=_opening(inputs, " ".join([said, *(notice.text for notice in warned)])),
         sections=(*sections, *checklist_sections(inputs, [section.anchor for section in sections])),
-        footer=f"{NOT_A_MEDICAL_DEVICE} {_cohort_behind(inputs)}",
+        footer=f"{NOT_A_MEDICAL_DEVICE} {behind}",
     )
 
 
@@ -105,7 +104,7 @@ def _opening(inputs: StudyInputs, told: str) -> tuple[Block, ...]:
     """The contract in one sentence and the gravest limitations, but for what the page has said by then."""
     contract = contract_words(inputs)
     grave = tuple(line for line in limitations(inputs) if _first_sentence(line) not in told)[:GRAVEST]
-    lines = (*((contract,) if contract not in told else ()), *(("Before anybody acts on it:",) if grave else ()))
+    lines = (*((contract,) if contract not in told else ()), *((LOOK_FIRST,) if grave else ()))
     return (*((Prose(lines),) if lines else ()), *((Points(grave),) if grave else ()))
 
 
@@ -119,8 +118,14 @@ def _contract(inputs: StudyInputs) -> Section:
 
 
 def _misses(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Section:
-    words = (*false_negative_notes(inputs), *verification_lines(inputs))
-    blocks = (Prose(words), Figure(figures["false_negative"]), parts.rates_table(inputs))
+    notes = (*false_negative_notes(inputs), *needle_lines(inputs), *verification_lines(inputs))
+    needle = parts.needle_table(inputs)
+    blocks: tuple[Block, ...] = (
+        Prose(notes),
+        Figure(figures["false_negative"]),
+        parts.rates_table(inputs),
+        *((needle,) if needle else ()),
+    )
     return Section("misses", "False negatives", "False-negative rates", blocks)
 
 
@@ -141,6 +146,7 @@ def _discrimination(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Sect
         Figure(figures["roc"]),
         Figure(figures["auc"]),
         *(of_stages.discrimination_table(inputs, stage) for stage in Stage),
+        *(table for stage in Stage if (table := against_table(inputs, stage)) is not None),
         of_stages.ranking_table(inputs),
         of_stages.operating_table(inputs),
         *((twosided,) if twosided else ()),
@@ -161,7 +167,7 @@ def _external(inputs: StudyInputs) -> Section | None:
 def _selection(figures: Mapping[str, Drawing]) -> Section | None:
     names = [f"{kind}_{stage}" for kind in ("selection", "nomogram") for stage in Stage]
     shown = _figures(figures, names)
-    return Section("selection", "Features", "Features chosen", (Prose((SELECTION_NOTE,)), *shown)) if shown else None
+    return Section("selection", "Features", "Features chosen", (Prose((words.SELECTION,)), *shown)) if shown else None
 
 
 def _cohort(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Section:
@@ -177,18 +183,13 @@ def _cohort(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Section:
 
 def _gallery(inputs: StudyInputs) -> Section | None:
     pictures = gallery_pictures(inputs)
-    note = (
-        "Solid orange line: lesion contour. Dashed blue line: outer edge of the peritumoral ring. Pictures stand "
-        f"in the true proportions of the tissue; {_bar(inputs)} Colour, where present: stiffness in kPa, "
-        f"on one scale for all cases. Case numbers are pseudonyms made for this page. {P_NSLN} holds only if the "
-        "sentinel node is positive."
-    )
+    note = words.gallery_sentence(relative_diameter=inputs.relative_diameter)
     return Section("gallery", "Cases", "Example cases", (Prose((note,)), Gallery(pictures))) if pictures else None
 
 
 def _readout(figures: Mapping[str, Drawing]) -> Section | None:
     shown = _figures(figures, [f"readout_{stage}" for stage in Stage])
-    blocks = (Prose((SIGNATURE_NOTE,)), *shown)
+    blocks = (Prose((words.SIGNATURE,)), *shown)
     return Section("readout", "Signature", "The model's signature", blocks) if shown else None
 
 
@@ -198,21 +199,18 @@ def _heat(inputs: StudyInputs) -> Section | None:
     return Section("heat", "Heat maps", "Where the networks looked", blocks) if pictures else None
 
 
-def _making(inputs: StudyInputs) -> Section:
+def _making(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Section:
     names, marks = identifiers(inputs), inputs.marks
     folds = sorted(inputs.metrics["cascade"]["folds"])
     seed = inputs.provenance.get("seed")
     version = inputs.provenance.get("versions", {}).get("usdlr", "of unknown version")
-    words = (
-        f"{len(folds)} folds; the unit of splitting is the patient. Rates and curves count axillae; the contract, "
-        "survival, bootstraps and permutations count patients, both axillae of one together. In each fold, scalers, "
-        "selectors and calibrators are fitted on training and tuning patients, the "
-        f"{marks.adjective}thresholds on calibration patients alone, and every rate and curve above is counted on "
-        "test patients.",
+    lines = (
+        words.making_sentence(len(folds), adjective=marks.adjective),
         f"Seed: {seed if seed is not None else 'none'}. Made with usdlr {version}.",
     )
     blocks = (
-        Prose(words),
+        Prose(lines),
+        *_figures(figures, ["losses"]),
         Folded("Versions, hashes and seed", (parts.provenance_table(inputs, names),)),
         Folded("Resolved configuration", (Listing(redact_settings(inputs.config_yaml, names)),)),
     )
@@ -221,18 +219,6 @@ def _making(inputs: StudyInputs) -> Section:
 
 def _figures(figures: Mapping[str, Drawing], names: list[str]) -> tuple[Block, ...]:
     return tuple(Figure(figures[name]) for name in names if name in figures)
-
-
-def _cohort_behind(inputs: StudyInputs) -> str:
-    cohort = inputs.metrics["cohort"]
-    kind = "simulated axillae" if inputs.metrics["simulated"] else "axillae"
-    return f"All numbers rest on {count(cohort['axillae'])} {kind} from {', '.join(map(str, cohort['centres']))}."
-
-
-def _bar(inputs: StudyInputs) -> str:
-    if inputs.relative_diameter is None:
-        return "the bar is 10 mm long."
-    return f"the bar is 10 units long, {10 / inputs.relative_diameter:.2g} of the lesion's equivalent diameter."
 
 
 def _tiles(inputs: StudyInputs) -> tuple[Tile, ...]:

@@ -6,10 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import (
+    EN_DASH,
+    NBSP,
+    count,
+    estimate_text,
+    finite,
+    method_text,
+    not_estimable,
+    number,
+    percent,
+)
+from usdlr.decision.wording_page import balance_counts, difference_sentence
 from usdlr.evaluation.balance import CENTRE, NUMBER
 from usdlr.report.document import PageTable
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import EN_DASH, NBSP, count, estimate_text, finite, method_text, not_estimable, number, percent
 
 MOST_GROUPS = 5  # side by side; further centres stand in tables of their own
 _WHOLE = 1e-9
@@ -59,31 +70,15 @@ def _tables(inputs: StudyInputs, title: str, part: Mapping[str, Any]) -> Iterato
 def _notes(part: Mapping[str, Any]) -> Iterator[str]:
     groups = part["groups"]
     axillae, patients = (sum(int(group[key]) for group in groups) for key in ("n", "patients"))
-    # A patient with an axilla in each of two groups counts in both.
-    several = "" if axillae == patients else f" ({count(axillae)} axillae; patients by group: {_patients(groups)})"
-    yield (
-        f"Counts are of axillae: the age of a patient with both sides counts once per axilla{several}. Shares are of "
-        "axillae of which the value is known; how many are not is a row of its own."
-    )
-    left_out = [group["name"] for group in groups if not group["compared"]]
-    compared = sum(bool(group["compared"]) for group in groups)
-    largest = "" if compared <= 2 else " Of more than two groups the two that lie farthest apart, which are named."
-    yield (
-        "Standardised difference: how far two groups lie apart in units of their spread, whatever their size (numbers: "
-        "means over the root of the mean variance; words: Yang and Dalton 2012); no test. Up to 0.1 is by convention "
-        f"small; between small groups chance alone makes larger ones.{largest}"
-        + (f" Not compared: {', '.join(left_out)}." if left_out else "")
-    )
+    yield balance_counts(axillae, patients, [(str(group["name"]), int(group["patients"])) for group in groups])
+    left_out = [str(group["name"]) for group in groups if not group["compared"]]
+    yield difference_sentence(sum(bool(group["compared"]) for group in groups), left_out)
     shown = [entry["difference"] for entry in part["variables"]]
     methods = dict.fromkeys(method_text(entry) for entry in shown if finite(entry.get("value")) is not None)
     if methods:
         yield f"Intervals: {'; '.join(methods)}."
     if part["absent"]:
         yield f"No column: {', '.join(part['absent'])}."
-
-
-def _patients(groups: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(f"{group['name']} {count(group['patients'])}" for group in groups)
 
 
 def _rows(variable: Mapping[str, Any], piece: range, several: bool) -> Iterator[tuple[str, ...]]:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from usdlr.decision.wording_page import CHECKLISTS, checklist_line
 from usdlr.report.checklists import claim, tripod_ai
 from usdlr.report.checklists.answers import Item, State, answers, links
 from usdlr.report.checklists.metrics_score import NAME, score, score_block, score_words
 from usdlr.report.document import Block, Folded, Points, Prose, Section
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import count
-
-READING = (
-    "Numbers and order are those of the checklists; what is asked is shortened in words of our own, so the checklists "
-    "themselves decide in doubt. Answers come from the tables of this study; a link leads to the section that holds "
-    "them. What no table tells stays with the author."
-)
 
 
 def checklist_sections(inputs: StudyInputs, anchors: Collection[str]) -> tuple[Section, ...]:
@@ -39,13 +33,11 @@ def checklist_sections(inputs: StudyInputs, anchors: Collection[str]) -> tuple[S
     for name, items in lists:
         given = answers(items, inputs, anchors)
         totals = {state: sum(answer.state is state for answer in given) for state in State}
-        told.append(
-            f"{name}, {count(len(items))} items: {', '.join(f'{count(n)} {key}' for key, n in totals.items())}."
-        )
+        told.append(checklist_line(name, len(items), {str(key): n for key, n in totals.items()}))
         folded.append(Folded(name, (links(inputs.marks.title(name), items, given, ()),)))
     found = score(inputs, anchors)
     total = " ".join(score_words(found)[:2])
     told.append(f"{NAME}: {total[0].lower()}{total[1:]}")
     folded.append(Folded(NAME, (score_block(inputs, found),)))
-    blocks: tuple[Block, ...] = (Prose((READING,)), Points(tuple(told)), *folded)
+    blocks: tuple[Block, ...] = (Prose((CHECKLISTS,)), Points(tuple(told)), *folded)
     return (Section("checklists", "Checklists", "Reporting checklists", blocks),)

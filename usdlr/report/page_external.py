@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import EN_DASH, count, estimate_text, finite, method_text
+from usdlr.decision.wording_models import VOID_ELSEWHERE, external_note
 from usdlr.report.document import PageTable
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import EN_DASH, count, estimate_text, finite, method_text
 
 
 def external_tables(inputs: StudyInputs) -> tuple[PageTable, ...]:
@@ -34,16 +35,13 @@ def _table(inputs: StudyInputs, name: str, stage: Stage) -> PageTable:
         shown += [own["auc"], own["difference"]]
     methods = dict.fromkeys(method_text(entry) for entry in shown if finite(entry.get("value")) is not None)
     simulated = " (simulated)" if cohort.get("simulated") else ""
-    among = "" if stage is Stage.SLN else f"Judged on SLN-positive axillae, {inputs.known_nsln}. "
     return PageTable(
         inputs.marks.title(f"External source {name}{simulated}: discrimination at the {stage.upper()} stage"),
         ("", "AUC (95 % interval)", "Model minus baseline", "n", "Brier score", "Calibration slope"),
         tuple(rows),
         (
-            f"{count(cohort['axillae'])} axillae of {count(cohort['patients'])} patients, none of whom was used to "
-            "fit, select, calibrate or set a threshold; the bundle was applied once. Baselines were fitted on the "
-            f"training patients of the bundle. {among}",
+            external_note(stage, int(cohort["axillae"]), int(cohort["patients"]), known_nsln=inputs.known_nsln),
             f"AUC and differences: {'; '.join(methods)}" if methods else "No estimate has a value",
-            "The false-negative contract is void for these patients until it is established anew among them.",
+            VOID_ELSEWHERE,
         ),
     )

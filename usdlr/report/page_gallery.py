@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import percent
 from usdlr.decision.wording import P_NSLN, P_SLN
+from usdlr.decision.wording_page import HEAT
 from usdlr.report.document import Picture
 from usdlr.report.figures_heatmap import HeatCase, full_colour, panel_words, render_heat
 from usdlr.report.gallery import GalleryCase, render_case, stiffness_scale_kpa
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.redact import identifiers, redact
-from usdlr.report.tables import percent
 
 AREA = {"mm": "mm²", "units": "square unit"}
 
@@ -32,18 +33,7 @@ def heat_title(inputs: StudyInputs, case: HeatCase) -> str:
 
 def heat_note(inputs: StudyInputs) -> str:
     """How to read the heat maps; empty where there are none."""
-    if not inputs.heat_maps:
-        return ""
-    return (
-        "What the networks of the bundle use in axillae of its tuning patients, evenly spread from the lowest to the "
-        "highest probability. On the left the crop; beside it one panel per image block: vermillion raises the "
-        "log-odds, blue lowers them, on a colour scale of the case's own, whose full colour is at least the density at "
-        "which the whole crop would add 0.1 nat: a pale map adds next to nothing. The number behind a block is what "
-        "its whole map adds to the log-odds before calibration, compared with an empty image, by this image "
-        "alone. A map is as coarse as the last feature map of the networks, and shows what they use, not what causes a "
-        "metastasis. Solid orange line: lesion contour. Dashed blue line: outer edge of the peritumoral ring. Numbers "
-        "are pseudonyms made for this page."
-    )
+    return HEAT if inputs.heat_maps else ""
 
 
 def _example(inputs: StudyInputs, case: GalleryCase, scale_kpa: float) -> Picture:

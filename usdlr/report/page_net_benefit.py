@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from usdlr.core.types import Stage
-from usdlr.evaluation.net_benefit import ALL, AVOIDED, FEWEST_MISSED, MODEL, OVER_BEST, READING, TOO_NARROW
+from usdlr.decision.numbers import EN_DASH, NBSP, Estimate, count, estimate_text, number, promise
+from usdlr.decision.wording_net_benefit import (
+    NO_CURVE_OF_SCORES,
+    curve_note,
+    gain_sentence,
+    no_curve_sentence,
+    operations_note,
+    weighing_sentence,
+)
+from usdlr.evaluation.net_benefit import ALL, AVOIDED, FEWEST_MISSED, MODEL, OVER_BEST
 from usdlr.report.document import Block, Figure, PageTable, Prose, Section
-from usdlr.report.figures_net_benefit import OPERATION, accepted, sentence, stage_curve
+from usdlr.report.figures_net_benefit import accepted, stage_curve
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.style import Drawing
-from usdlr.report.tables import EN_DASH, NBSP, Estimate, count, estimate_text, not_estimable, number, promise
 
 ANCHOR = "worth"
 SHOWN_AT = (0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.40, 0.50)
@@ -35,11 +43,9 @@ def net_benefit_section(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> 
     blocks: list[Block] = [
         Prose(
             (
-                "Net benefit weighs positive axillae found against needless operations, by the risk at which one would "
-                f"operate. {READING} {TOO_NARROW}",
+                weighing_sentence(FEWEST_MISSED),
                 *((str(first["range"]),) if first["range"] else ()),
-                "Baselines have no curve here: their scores rank axillae and are not all probabilities, and a curve of "
-                "a score that is none says nothing about acting on risks.",
+                NO_CURVE_OF_SCORES,
                 *(_gain(stage, curve) for stage, curve in curves.items()),
             )
         )
@@ -51,53 +57,19 @@ def net_benefit_section(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> 
 
 
 def _gain(stage: Stage, curve: Mapping[str, Any]) -> str:
-    """Where the pointwise intervals of the gain over both simple policies leave out zero."""
-    name = f"{stage.upper()} stage"
     if not curve["quantities"]:
-        return f"{name}: no curve, {not_estimable({'method': curve['method'], 'n': curve['n']})}."
-    gain = curve["quantities"][OVER_BEST]
-    if all(low is None for low in gain["low"]):
-        return f"{name}: the curve has no intervals ({curve['method']}), so it shows no benefit."
-    few = [missed < FEWEST_MISSED for missed in curve["missed"]]
-    better = [low is not None and low > _NEAR and not rare for low, rare in zip(gain["low"], few, strict=True)]
-    # Few misses make an interval too narrow towards a loss, not towards a gain.
-    worse = [high is not None and high < -_NEAR for high in gain["high"]]
-    policies = "the better of operating on all and on none"
-    silent = ""
-    if any(few):
-        silent = (
-            f"at thresholds of {_runs(curve['thresholds'], few)} fewer than {FEWEST_MISSED} positive axillae lie "
-            "below the threshold, and no gain can be shown. "
-        )
-    if not any(better) and not any(worse):
-        nowhere = "At no other threshold" if any(few) else "at no threshold"
-        return (
-            f"{name}: {silent}{nowhere} of the range does the 95 % interval show that the model is worth more, or "
-            f"less, than {policies}."
-        )
-    parts = []
-    if any(better):
-        parts.append(f"worth more than {policies} at thresholds of {_runs(curve['thresholds'], better)}")
-    if any(worse):
-        parts.append(f"worth less than {policies} at thresholds of {_runs(curve['thresholds'], worse)}")
-    by = "By" if any(few) else "by"
-    return f"{name}: {silent}{by} the 95 % interval of each single threshold, the model is {', and '.join(parts)}."
-
-
-def _runs(thresholds: Sequence[float], inside: Sequence[bool]) -> str:
-    """Stretches of thresholds in words, e.g. ``5 to 31 % and 40 %``."""
-    runs: list[list[float]] = []
-    for place, (threshold, holds) in enumerate(zip(thresholds, inside, strict=True)):
-        if holds and place and inside[place - 1]:
-            runs[-1][1] = threshold
-        elif holds:
-            runs.append([threshold, threshold])
-    texts = [f"{100 * a:g}{NBSP}%" if a == b else f"{100 * a:g} to {100 * b:g}{NBSP}%" for a, b in runs]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+        return no_curve_sentence(stage, {"method": curve["method"], "n": curve["n"]})
+    return gain_sentence(
+        stage,
+        curve["thresholds"],
+        curve["quantities"][OVER_BEST],
+        curve["missed"],
+        method=str(curve["method"]),
+        fewest=FEWEST_MISSED,
+    )
 
 
 def _table(inputs: StudyInputs, stage: Stage, curve: Mapping[str, Any]) -> PageTable:
-    among = "" if stage is Stage.SLN else f" SLN-positive axillae, {inputs.known_nsln}."
     return PageTable(
         inputs.marks.title(
             f"What deciding by the model is worth, {stage.upper()} stage, n ={NBSP}{count(curve['n'])} axillae, "
@@ -115,9 +87,8 @@ def _table(inputs: StudyInputs, stage: Stage, curve: Mapping[str, Any]) -> PageT
         ),
         tuple(_rows(curve)),
         (
-            f"Operation: {OPERATION[stage]}.{among} Avoided, net: against operating on all, as if so many negative "
-            "axillae were spared and no positive axilla more were missed; below 0, operating on all is worth more.",
-            f"{sentence(str(curve['method']))} {READING} {TOO_NARROW}",
+            operations_note(stage, known_nsln=inputs.known_nsln),
+            curve_note(str(curve["method"]), FEWEST_MISSED),
         ),
     )
 

@@ -6,59 +6,34 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from usdlr.core.types import RiskGroup, Stage
-from usdlr.decision.wording import rate_sentence
+from usdlr.decision import wording_pathways as words
+from usdlr.decision.numbers import (
+    EN_DASH,
+    Estimate,
+    count,
+    counted_rate,
+    events_text,
+    finite,
+    methods,
+    outcome_text,
+    percent,
+    rate_interval,
+    rate_text,
+    share_text,
+)
 from usdlr.evaluation.cascade import EVERYBODY, GROUPINGS, HR_SLN, LR_EITHER
 from usdlr.evaluation.pathways import BY_RULE, Way
 from usdlr.report.document import Block, Figure, Folded, Meanings, PageTable, Points, Prose, Section
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.page_thresholds import shift_table, steepness
-from usdlr.report.pathway_words import (
-    AMONG,
-    FATES,
-    OUTCOMES,
-    SHOWN,
-    counted_rate,
-    methods,
-    outcome_text,
-    population_text,
-    share_text,
-    way_name,
-)
+from usdlr.report.pathway_words import AMONG, FATES, OUTCOMES, SHOWN, way_name
 from usdlr.report.style import Drawing
-from usdlr.report.tables import (
-    EN_DASH,
-    Estimate,
-    count,
-    events_text,
-    finite,
-    percent,
-    promise,
-    rate_interval,
-    rate_text,
-)
 
 ANCHOR = "pathways"
-_ITEMS = {
-    "sln_positive_count": "number of positive sentinel nodes",
-    "cn_stage": "clinical nodal stage",
-    "tumour_size_mm": "tumour size",
-}
 _RULES: Mapping[Way, str] = {
-    Way.CURRENT: (
-        "The classical pathway: a sentinel biopsy for everybody, and a dissection if it is positive. Since the trials "
-        "Z0011, IBCSG 23-01 and AMAROS guidelines no longer ask for it with one or two positive nodes; it stands here "
-        "as what the others are measured against."
-    ),
-    Way.Z0011: (
-        "As dissection if positive, but no dissection with one or two positive sentinel nodes, cN0 and a tumour of at "
-        "most 50 mm on ultrasound (T1 or T2). Where an item is unknown and no other forbids sparing, the axilla is "
-        "counted apart and never guessed."
-    ),
-    Way.CASCADE: (
-        "LR-SLN: no axillary surgery. HR-SLN/LR-NSLN: a sentinel biopsy, and no dissection even if it is positive. "
-        "HR-SLN/HR-NSLN: a sentinel biopsy, and a dissection if it is positive. DEFER: the usual pathway, counted "
-        "here as dissection if positive."
-    ),
+    Way.CURRENT: words.CURRENT_RULE,
+    Way.Z0011: words.Z0011_RULE,
+    Way.CASCADE: words.CASCADE_RULE,
 }
 
 
@@ -81,7 +56,7 @@ def pathways_section(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Sec
     cascade, blocks = inputs.metrics["cascade"], list[Block]()
     found, predictive, shift = (cascade.get(name) for name in ("pathways", "predictive", "threshold_shift"))
     if found is not None and not found["axillae"]["sln_known"]:
-        blocks.append(Prose(("No axilla has a known SLN status: the ways cannot be compared.",)))
+        blocks.append(Prose((words.NOBODY_KNOWN,)))
     elif found is not None:
         blocks += [Prose(_opening(inputs, found)), Meanings(_meanings(inputs))]
         blocks += _figure(figures, "pathways")
@@ -99,8 +74,8 @@ def pathways_section(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Sec
 def pathways_table(inputs: StudyInputs, found: Mapping[str, Any]) -> PageTable:
     """What is done under each way, what it spares and what it costs, per 1,000 axillae of known SLN status."""
     ways, n = found["ways"], count(found["axillae"]["sln_known"])
-    rows = [(words, *(_certain(ways[way]["fates"][fate]) for way in Way), n) for fate, words in FATES.items()]
-    rows += [(words, *(_certain(ways[way][name]) for way in Way), n) for name, words in OUTCOMES.items()]
+    rows = [(label, *(_certain(ways[way]["fates"][fate]) for way in Way), n) for fate, label in FATES.items()]
+    rows += [(label, *(_certain(ways[way][name]) for way in Way), n) for name, label in OUTCOMES.items()]
     shown = [ways[way][name][key] for way in Way for name in OUTCOMES for key in ("least", "most")]
     return PageTable(
         inputs.marks.title("What becomes of 1,000 axillae"),
@@ -110,17 +85,8 @@ def pathways_table(inputs: StudyInputs, found: Mapping[str, Any]) -> PageTable:
             "n (axillae with known SLN status)",
         ),
         tuple(rows),
-        (
-            f"Shares of the same {population_text(found)}, out-of-fold, times 1,000; rounding may make a sum 999 or "
-            "1,001. Interval ends are rounded outward. A dash: excluded by the rule itself. Spared: against "
-            "dissection if positive, and counted also where the operation was needed; how often that was, the next "
-            "rows say.",
-            "From one number to another: if none, and if all, of the axillae that it depends on and whose NSLN status "
-            "or way is unknown counted; the interval then reaches from the lower end of the first to the upper end of "
-            f"the second. NSLN status {inputs.known_nsln}.",
-            f"Intervals: {methods(one for one in shown if one['method'] != BY_RULE)}. Exact ones, because misses are "
-            "few and a bootstrap gives none where nothing was missed"
-            f"{_bilateral(found)}.",
+        words.table_notes(
+            found["axillae"], methods(one for one in shown if one["method"] != BY_RULE), known_nsln=inputs.known_nsln
         ),
     )
 
@@ -132,22 +98,17 @@ def shares_table(inputs: StudyInputs, found: Mapping[str, Any]) -> PageTable:
         for way in ways:
             entry = found["ways"][way][name]
             shown.append(entry["share"])
-            words = f"{way_name(way, inputs.marks.adjective)}: {OUTCOMES[name][0].lower()}{OUTCOMES[name][1:]}"
-            words = words.replace(": sLN", ": SLN").replace(": nSLN", ": NSLN")
+            label = f"{way_name(way, inputs.marks.adjective)}: {OUTCOMES[name][0].lower()}{OUTCOMES[name][1:]}"
+            label = label.replace(": sLN", ": SLN").replace(": nSLN", ": NSLN")
             share = entry["share"]
             # Metrics of an earlier version do not hold it: a dash, never the count of something else.
             left_out = count(entry.get("left_out"))
-            rows.append((words, AMONG[name], rate_text(share), events_text(share), left_out))
+            rows.append((label, AMONG[name], rate_text(share), events_text(share), left_out))
     return PageTable(
         inputs.marks.title("The same as rates, among axillae with known status"),
         ("", "Among whom", "Rate (95 % interval)", "Axillae", "Axillae left out"),
         tuple(rows),
-        (
-            f"NSLN status {inputs.known_nsln}. Left out: axillae that may belong to the second column's and of "
-            "which that is not known, for want of their NSLN status or because the Z0011 rule cannot "
-            "be decided. Who was dissected may differ from who was not, so that these rates need not hold for the "
-            f"others. Rates: {methods(shown)}.",
-        ),
+        (words.rates_note(methods(shown), known_nsln=inputs.known_nsln),),
         texts=(1,),
     )
 
@@ -174,17 +135,7 @@ def predictive_table(inputs: StudyInputs, predictive: Mapping[str, Any]) -> Page
             "NSLN negative, SLN-positive axillae with known status (95 % interval)",
         ),
         tuple(rows),
-        (
-            f"Groups of the {inputs.marks.adjective}cascade; after each rate, the axillae that it rests on. "
-            "Axillae of unknown SLN status count nowhere. The positive predictive value is the rest to 100 %. "
-            f"Predictive values hold at this cohort's share of positive axillae. Rates: {methods(shown)}.",
-            "SLN negative: of all axillae with known SLN status. NSLN negative, all with known status: SLN-negative "
-            "axillae, which count as NSLN negative because the sentinel status is taken as right, together with the "
-            f"SLN-positive ones whose NSLN status is known ({inputs.known_nsln}). Axillae of unknown NSLN status are "
-            "all SLN positive, so that leaving them out flatters this share; the next column counts them too, first "
-            "all as positive, then none. Last column: SLN-positive axillae alone, as far as their NSLN status is known "
-            f"({inputs.known_nsln}).",
-        ),
+        words.predictive_notes(methods(shown), known_nsln=inputs.known_nsln, adjective=inputs.marks.adjective),
     )
 
 
@@ -206,26 +157,16 @@ def stages_table(inputs: StudyInputs, predictive: Mapping[str, Any]) -> PageTabl
 
 
 def _opening(inputs: StudyInputs, found: Mapping[str, Any]) -> tuple[str, ...]:
-    way, rule, adjective = found["ways"][Way.CASCADE], found["ways"][Way.Z0011], inputs.marks.adjective
-    missed, undissected = way["sln_positive_without_surgery"]["share"], way["nsln_positive_undissected"]["share"]
-    lines = [
-        f"Three ways of deciding are laid side by side for the same {population_text(found)}. Of 1,000 such axillae "
-        f"the {adjective}cascade spares {share_text(way['biopsies_spared']['least'])} the sentinel biopsy and "
-        f"{outcome_text(way['dissections_spared'])} the dissection; the Z0011 rule spares "
-        f"{outcome_text(rule['dissections_spared'])} the dissection and none the biopsy (95 % intervals in brackets).",
-        f"SLN-positive axillae left without surgery: {_sentence(missed, inputs, Stage.SLN)} NSLN-positive axillae left "
-        f"undissected ({inputs.known_nsln}): {_sentence(undissected, inputs, Stage.NSLN)}",
-    ]
-    if inputs.uncertified:
-        lines.append(
-            "The thresholds are uncertified: this describes the tested axillae and promises nothing of others."
-        )
-    return tuple(lines)
-
-
-def _sentence(share: Estimate, inputs: StudyInputs, stage: Stage) -> str:
-    alpha = float(inputs.contract["alpha"][stage])
-    return rate_sentence(share["events"], share["n"], share["low"], share["high"], alpha=alpha)
+    cascade, rule = found["ways"][Way.CASCADE], found["ways"][Way.Z0011]
+    missed = {
+        Stage.SLN: cascade["sln_positive_without_surgery"]["share"],
+        Stage.NSLN: cascade["nsln_positive_undissected"]["share"],
+    }
+    return (
+        words.ways_sentence(found["axillae"], cascade, rule, adjective=inputs.marks.adjective),
+        words.left_sentence(missed, inputs.contract["alpha"], known_nsln=inputs.known_nsln),
+        *((words.UNCERTIFIED_WAYS,) if inputs.uncertified else ()),
+    )
 
 
 def _meanings(inputs: StudyInputs) -> tuple[tuple[str, str], ...]:
@@ -233,36 +174,17 @@ def _meanings(inputs: StudyInputs) -> tuple[tuple[str, str], ...]:
 
 
 def _assumptions(inputs: StudyInputs, found: Mapping[str, Any]) -> tuple[str, ...]:
-    held, rule, references = found["axillae"], found["z0011"], inputs.metrics["references"]
-    lines = [
-        "Assumed of every way: the sentinel biopsy finds what the tables state, and everybody follows the way. In "
-        f"truth a biopsy misses about {promise(references['sentinel_biopsy_fnr'])} of positive axillae.",
-        "The Z0011 rule asks for breast conservation with whole-breast irradiation, which is not in the tables: it is "
-        "applied as if everybody had both, and spares too many where not. Giuliano and others, JAMA 318 (2017) 918, "
-        "doi:10.1001/jama.2017.11470.",
-        "A node left in place is not a recurrence: none of the ways says what becomes of the patients.",
-    ]
-    if rule["undecided"]:
-        lacking = ", ".join(f"{_ITEMS[name]} of {count(n)}" for name, n in rule["lacking"].items() if n)
-        lines.append(
-            f"The Z0011 rule cannot be decided for {count(rule['undecided'])} of {count(rule['sln_positive'])} "
-            f"SLN-positive axillae; unknown: {lacking}."
-        )
-    if held["nsln_unknown"]:
-        lines.append(
-            f"NSLN status is unknown in {count(held['nsln_unknown'])} of {count(held['sln_positive'])} SLN-positive "
-            "axillae."
-        )
-    if held["needle_proven"]:
-        lines.append(f"{count(held['needle_proven'])} axillae were proven by needle and are counted as if biopsied.")
-    if "tolerated" in found and finite(found["tolerated"][Stage.SLN]) is not None:
-        alpha, most = inputs.contract["alpha"], found["tolerated"]
-        parts = [f"{1000 * float(most[s]):.1f} {s.upper()}-positive (alpha {promise(alpha[s])})" for s in Stage]
-        lines.append(
-            f"At most {' and '.join(parts)} axillae in 1,000 may be missed without breaking alpha; NSLN positives as "
-            "far as known."
-        )
-    return tuple(lines)
+    held, tolerated = found["axillae"], found.get("tolerated")
+    lines = (
+        words.biopsy_sentence(inputs.metrics["references"]["sentinel_biopsy_fnr"]),
+        words.IRRADIATION,
+        words.NO_OUTCOME,
+        words.undecided_sentence(found["z0011"]),
+        words.unknown_sentence(held),
+        words.needle_counted(int(held["needle_proven"] or 0)),
+        words.tolerated_sentence(tolerated, inputs.contract["alpha"]) if tolerated is not None else "",
+    )
+    return tuple(line for line in lines if line)
 
 
 def _certain(entry: Mapping[str, Any]) -> str:
@@ -284,17 +206,12 @@ def _bounds(nsln: Mapping[str, Any]) -> str:
 
 
 def _grouping(name: str) -> str:
-    words = {
+    told = {
         LR_EITHER: "LR-SLN or HR-SLN/LR-NSLN (no dissection)",
         HR_SLN: "HR-SLN, either NSLN group (biopsy)",
         EVERYBODY: "All axillae, for comparison",
     }
-    return words.get(name, name)
-
-
-def _bilateral(found: Mapping[str, Any]) -> str:
-    both = found["axillae"]["patients_with_two"]
-    return f"; both axillae of {count(both)} patients are in, which widens them" if both else ""
+    return told.get(name, name)
 
 
 def _figure(figures: Mapping[str, Drawing], name: str) -> Iterable[Block]:

@@ -6,21 +6,20 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from usdlr.core.types import Stage
-from usdlr.report.document import PageTable
-from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import (
-    CEILINGS,
+from usdlr.decision import wording_models as words
+from usdlr.decision.numbers import (
     EN_DASH,
     Estimate,
     count,
     estimate_text,
     events_text,
-    finite,
-    method_text,
     methods_of,
     p_text,
     rate_text,
 )
+from usdlr.report.document import PageTable
+from usdlr.report.inputs import StudyInputs
+from usdlr.report.tables import CEILINGS
 
 RATES = (
     ("sensitivity", "Sensitivity"),
@@ -82,7 +81,6 @@ def discrimination_table(inputs: StudyInputs, stage: Stage) -> PageTable:
         rows.append((label, estimate_text(auc), estimate_text(mean), EN_DASH, EN_DASH, count(auc.get("n"))))
         pooled.append(auc)
         means.append(mean)
-    among = "" if stage is Stage.SLN else f"Judged on SLN-positive axillae, {inputs.known_nsln}. "
     return PageTable(
         inputs.marks.title(f"Discrimination, {stage.upper()} stage"),
         (
@@ -95,8 +93,7 @@ def discrimination_table(inputs: StudyInputs, stage: Stage) -> PageTable:
         ),
         tuple(rows),
         (
-            f"{among}n: axillae with known status. AUC: area under the ROC curve; pooled: one curve over all "
-            "out-of-fold predictions, each from its fold's model.",
+            words.areas_note(stage, known_nsln=inputs.known_nsln),
             *(
                 f"{word}: {'; '.join(methods_of(part))}."
                 for word, part in (("Pooled", pooled), ("Mean", means), ("Difference", leads))
@@ -116,10 +113,9 @@ def ranking_table(inputs: StudyInputs) -> PageTable:
         ("", "SLN stage (95 % interval)", "n", "NSLN stage (95 % interval)", "n"),
         _rows(stages, [(key, label, digits) for key, label, digits in RANKING]),
         (
-            f"n: axillae with known status. The NSLN stage is judged on SLN-positive axillae, {inputs.known_nsln}.",
+            words.ranking_note(known_nsln=inputs.known_nsln),
             f"Intervals: {'; '.join(_resampling(stages))}.",
-            "Partial AUC: sensitivities from 90 % to 100 %, scaled so that 0.5 is chance and 1 is perfect. Average "
-            f"precision of chance is the share of positives: {_prevalence(stages)}.",
+            f"{words.PARTIAL}{_prevalence(stages)}.",
         ),
     )
 
@@ -141,12 +137,8 @@ def _prevalence(stages: Mapping[str, Any]) -> str:
 
 def _tests(tests: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     methods = dict.fromkeys(str(test["method"]) for test in tests if test.get("value") is not None)
-    if not methods:
-        return ()
-    return (
-        f"p: {'; '.join(methods)}; adjusted after Holm for all baselines at both stages. The test asks whether the "
-        "two could be exchanged, not how much they differ.",
-    )
+    told = words.tests_sentence(list(methods))
+    return (told,) if told else ()
 
 
 def _ceiling_notes(inputs: StudyInputs, stage: Stage) -> tuple[str, ...]:
@@ -154,9 +146,7 @@ def _ceiling_notes(inputs: StudyInputs, stage: Stage) -> tuple[str, ...]:
     notes = [f"{meaning}." for name, _, meaning in CEILINGS if name in inputs.metrics]
     share = inputs.share_of_limit(stage)
     if share is not None:
-        known = finite(share.get("value")) is not None
-        how = f"; {method_text(share)}" if known else ""
-        notes.append(f"The model's share of the way from chance (0.5) to the limit: {estimate_text(share)}{how}.")
+        notes.append(words.share_sentence(share))
     return tuple(notes)
 
 
@@ -188,9 +178,9 @@ def _operating(inputs: StudyInputs, rates_of: Callable[[Stage], Mapping[str, Est
         ("", "SLN stage (95 % interval)", "Axillae", "NSLN stage (95 % interval)", "Axillae"),
         tuple(rows),
         (
-            f"A positive call is a probability at or above the {inputs.marks.adjective}threshold of the axilla's own "
-            f"test fold. The NSLN stage is judged on SLN-positive axillae, {inputs.known_nsln}. Rates: "
-            f"{'; '.join(methods_of(shown))}.",
+            words.calls_note(
+                "; ".join(methods_of(shown)), known_nsln=inputs.known_nsln, adjective=inputs.marks.adjective
+            ),
         ),
     )
 

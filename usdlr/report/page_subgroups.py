@@ -6,25 +6,33 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from usdlr.core.types import Stage
-from usdlr.evaluation.subgroups import ALL
-from usdlr.report.document import Block, Figure, Folded, PageTable, Prose, Section
-from usdlr.report.figures_subgroups import SMALL_MARK, level_text, stage_subgroups
-from usdlr.report.inputs import StudyInputs
-from usdlr.report.style import Drawing
-from usdlr.report.tables import (
+from usdlr.decision.numbers import (
     EN_DASH,
     Estimate,
     count,
     estimate_text,
     finite,
+    level_text,
     method_text,
     number,
     p_text,
     rate_text,
 )
+from usdlr.decision.wording_subgroups import (
+    UNDIVIDED,
+    absent_sentence,
+    levels_note,
+    same_sentence,
+    tests_note,
+    why_sentence,
+)
+from usdlr.evaluation.subgroups import ALL
+from usdlr.report.document import Block, Figure, Folded, PageTable, Prose, Section
+from usdlr.report.figures_subgroups import SMALL_MARK, stage_subgroups
+from usdlr.report.inputs import StudyInputs
+from usdlr.report.style import Drawing
 
 ANCHOR = "subgroups"
-_TITLES = {"centre_id": "Centre", "device": "Scanner", "density": "Breast density", "elastography": "Elastography"}
 _TESTS = (("auc", "AUC"), ("calibration", "Calibration"), ("fnr", "False-negative rate"))
 
 
@@ -50,25 +58,14 @@ def subgroups_section(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Se
 
 def _words(inputs: StudyInputs, part: Mapping[str, Any]) -> Iterator[str]:
     yield str(part["caveat"])
-    yield (
-        "A difference between groups does not say why: they differ in their patients, not only in how the model treats "
-        "them. The false-negative rates are those of the "
-        f"{inputs.marks.adjective}cascade, at thresholds made for all patients together; nothing is promised for a "
-        "group unless the contract names it."
-    )
+    yield why_sentence(adjective=inputs.marks.adjective, strata=bool(inputs.contract.get("strata")))
     if len(part["variables"]) < 2:
-        yield "Nothing is known of these axillae that would divide them."
-    if part["absent"]:
-        names = ", ".join(_name(name) for name in part["absent"])
-        yield f"Not looked at, for want of a column: {names}. How the model does there is not known."
-
-
-def _name(column: str) -> str:
-    return _TITLES.get(column, column.replace("_", " ")).lower()
+        yield UNDIVIDED
+    if told := absent_sentence(part["absent"]):
+        yield told
 
 
 def _tables(inputs: StudyInputs, stage: Stage, part: Mapping[str, Any]) -> Iterator[PageTable]:
-    among = "" if stage is Stage.SLN else f"SLN-positive axillae, {inputs.known_nsln}. "
     shown: list[Estimate] = []
     rows = []
     for name, variable in part["variables"].items():
@@ -108,8 +105,7 @@ def _tables(inputs: StudyInputs, stage: Stage, part: Mapping[str, Any]) -> Itera
         ),
         tuple(rows),
         (
-            f"{among}{SMALL_MARK} Fewer than {part['fewest']} positive or {part['fewest']} negative axillae. Missed, "
-            "spared: by the cascade's answer; DEFER is neither.",
+            levels_note(part["fewest"], SMALL_MARK, stage, known_nsln=inputs.known_nsln),
             f"{'; '.join(methods)}." if methods else "No number can be estimated.",
             *((f"{EN_DASH}: not estimable ({'; '.join(why)}).",) if why else ()),
         ),
@@ -146,12 +142,19 @@ def _tests(inputs: StudyInputs, stage: Stage, part: Mapping[str, Any]) -> PageTa
         ("", "Levels compared, or why there is no test", "Largest minus smallest", "P", "P after Holm's correction"),
         tuple(rows),
         (
-            f"Holm's correction allows for all {count(part['comparisons'])} tests of both stages. Levels with few "
-            "positive or negative axillae, and axillae of which the variable is not known, are left out.",
+            tests_note(int(part["comparisons"])),
+            *_same(part["variables"]),
             *methods,
         ),
         texts=(1,),
     )
+
+
+def _same(variables: Mapping[str, Any]) -> Iterator[str]:
+    """Which variables divide the axillae as an earlier one does."""
+    for variable in variables.values():
+        if like := variable.get("same_as"):
+            yield same_sentence(str(variable["title"]), str(variables[like]["title"]))
 
 
 def _short(estimate: Estimate, text: Any) -> str:

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from usdlr.decision.wording import P_NSLN, P_SLN
-from usdlr.evaluation.survival_summary import UNAVAILABLE
-from usdlr.report.document import Block, Figure, PageTable, Prose, Section
-from usdlr.report.figures_survival import log_rank_sentence, ratio_text, survival_found
-from usdlr.report.inputs import StudyInputs
-from usdlr.report.style import Drawing
-from usdlr.report.tables import (
+from usdlr.decision import wording_survival as words
+from usdlr.decision.numbers import (
     EN_DASH,
     Estimate,
     count,
     estimate_text,
     finite,
     methods_of,
-    number,
     plural,
     rate_text,
 )
+from usdlr.decision.wording import P_NSLN, P_SLN
+from usdlr.evaluation.survival_summary import UNAVAILABLE
+from usdlr.report.document import Block, Figure, PageTable, Prose, Section
+from usdlr.report.figures_survival import ratio_text, survival_found
+from usdlr.report.inputs import StudyInputs
+from usdlr.report.style import Drawing
 
 ANCHOR, WORD, TITLE = "survival", "Survival", "Disease-free survival"
 FEWEST_AT_RISK = 5
@@ -39,7 +39,7 @@ def survival_section(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Sec
     found = survival_found(inputs)
     if found is None:
         why = str(told.get(UNAVAILABLE) or "nobody's follow-up is known")
-        lines = (f"Follow-up is in the tables, but survival was not worked out: {why}.",)
+        lines = (words.not_worked_out(why),)
         return Section(ANCHOR, WORD, TITLE, (Prose(lines),))
     blocks: list[Block] = [Prose(tuple(_opening(inputs, found)))]
     if "survival" in figures:
@@ -51,41 +51,13 @@ def survival_section(inputs: StudyInputs, figures: Mapping[str, Drawing]) -> Sec
 
 
 def _opening(inputs: StudyInputs, found: Mapping[str, Any]) -> Iterator[str]:
-    adjective = inputs.marks.adjective
-    follow_up = found["follow_up"]
-    median = (
-        f"Median follow-up: {_months(follow_up)} (reverse Kaplan-Meier)"
-        if finite(follow_up.get("value")) is not None
-        else f"Median follow-up: {_why(follow_up)}"
+    adjective, hazards = inputs.marks.adjective, found["hazards"]
+    yield words.follow_up_sentence(
+        found["patients"], found["events"], found["unknown"], found["follow_up"], adjective=adjective
     )
-    unknown = (
-        f" The follow-up of {plural(found['unknown'], 'further tested patient')} is not known; they are in no figure "
-        "here, which is harmless only if that has nothing to do with how they fared."
-        if found["unknown"]
-        else ""
-    )
-    yield (
-        f"{plural(found['patients'], 'patient')} with known follow-up, {plural(found['events'], 'event')} (return of "
-        f"disease or death). {median}.{unknown} Time belongs to a patient: both sides count once, in the "
-        f"{adjective}risk group of the worse one, and a deferred side stands between low and high risk."
-    )
-    yield (
-        f"These curves do not show what the model would have changed. Surgery and treatment followed the nodes that "
-        f"were found, as far as known, and not the model, so the {adjective}groups differ in treatment as well as in "
-        "disease, and nothing causal follows. They show how patients fare whom the model puts apart, and nothing more."
-    )
-    yield log_rank_sentence(found["log_rank"], adjective) + _doubtful(inputs, found["hazards"])
-
-
-def _doubtful(inputs: StudyInputs, hazards: Mapping[str, Any]) -> str:
-    names = hazards["doubtful"]
-    if not names:
-        return ""
-    p_values = ", ".join(f"p = {number(hazards['proportional_p'][name], 3)}" for name in names)
-    return (
-        f" The hazard ratio of the {inputs.marks.adjective}group {' and '.join(names)} changes over time (test of "
-        f"scaled Schoenfeld residuals: {p_values}): one number does not describe it."
-    )
+    yield words.nothing_causal(adjective=adjective)
+    changing = {name: hazards["proportional_p"][name] for name in hazards["doubtful"]}
+    yield words.log_rank_sentence(found["log_rank"], adjective) + words.doubtful_sentence(changing, adjective=adjective)
 
 
 def _groups_table(inputs: StudyInputs, found: Mapping[str, Any]) -> PageTable:
@@ -100,8 +72,8 @@ def _groups_table(inputs: StudyInputs, found: Mapping[str, Any]) -> PageTable:
             name,
             count(entry["n"]),
             count(entry["events"]),
-            *(rate_text(share) if finite(share.get("value")) is not None else _why(share) for share in shares),
-            _months(entry["median"], unit=False) if finite(entry["median"].get("value")) is not None else "not reached",
+            *(rate_text(share) if finite(share.get("value")) is not None else words.why_not(share) for share in shares),
+            _median(entry["median"]),
             "1 (reference)" if name == hazards["reference"] else EN_DASH if ratio is None else ratio_text(ratio),
         ))  # fmt: skip
     undefined = [
@@ -128,12 +100,16 @@ def _groups_table(inputs: StudyInputs, found: Mapping[str, Any]) -> PageTable:
     )
 
 
+def _median(estimate: Estimate) -> str:
+    return "not reached" if finite(estimate.get("value")) is None else words.months_text(estimate, unit=False)
+
+
 def _given(share: Estimate, at_risk: int) -> Estimate:
     """A share of survival; none where too few are still under observation for it to mean anything."""
     if at_risk >= FEWEST_AT_RISK:
         return share
-    held = f"only {count(at_risk)}" if at_risk else "nobody"
-    return {**share, "value": None, "low": None, "high": None, "method": f"undefined: {held} still at risk"}
+    why = words.few_at_risk(at_risk, words=count(at_risk))
+    return {**share, "value": None, "low": None, "high": None, "method": why}
 
 
 def _score_table(inputs: StudyInputs, found: Mapping[str, Any]) -> PageTable:
@@ -156,21 +132,9 @@ def _score_table(inputs: StudyInputs, found: Mapping[str, Any]) -> PageTable:
         ("", "Estimate (95 % interval)", "Events", "Patients"),
         tuple(rows),
         (
-            f"{name}: the higher value of both sides, made for lymph nodes and not for survival. "
-            f"{'; '.join(methods_of([*score['auc'].values(), hazard])) or 'No estimate has a value'}.",
-            *(("The hazard ratio changes over time: one number does not describe it.",) if changes else ()),
+            words.score_note(
+                name, "; ".join(methods_of([*score["auc"].values(), hazard])) or "No estimate has a value"
+            ),
+            *((words.CHANGES,) if changes else ()),
         ),
     )
-
-
-def _months(estimate: Estimate, *, unit: bool = True) -> str:
-    low, high = finite(estimate.get("low")), finite(estimate.get("high"))
-    ends = [EN_DASH if end is None else number(end, 1) for end in (low, high)]
-    text = f"{number(float(estimate['value']), 1)}{' months' if unit else ''}"
-    if low is None and high is None:
-        return f"{text} (interval not estimable)"
-    return f"{text} ({ends[0]} to {ends[1] if high is not None else 'beyond follow-up'})"
-
-
-def _why(estimate: Estimate) -> str:
-    return f"not estimable ({str(estimate.get('method', '')).removeprefix('undefined: ')})"

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from usdlr.core.types import RiskGroup, Stage
-from usdlr.decision.wording import standing
-from usdlr.report.document import PageTable
-from usdlr.report.inputs import StudyInputs
-from usdlr.report.redact import redact, redact_settings
-from usdlr.report.tables import (
+from usdlr.decision import wording_page as words
+from usdlr.decision.numbers import (
     EN_DASH,
     NBSP,
     count,
+    counted_rate,
     events_text,
-    exclusion_words,
     finite,
     methods_of,
     number,
     percent,
     promise,
-    quality_words,
     rate_text,
 )
+from usdlr.decision.wording import standing
+from usdlr.decision.wording_study import needle_note, tumour_cells_sentence
+from usdlr.report.document import PageTable
+from usdlr.report.inputs import StudyInputs
+from usdlr.report.redact import redact, redact_settings
+from usdlr.report.tables import exclusion_words, quality_words
 
 _LONGEST_EXAMPLE = 220
 
@@ -31,8 +33,9 @@ _LONGEST_EXAMPLE = 220
 def contract_table(inputs: StudyInputs) -> PageTable:
     """Thresholds and counts of the bundle's contract and of each fold's."""
     folds: Mapping[str, Any] = inputs.metrics["cascade"]["folds"]
-    rows = [_contract_row("Bundle", inputs.contract)]
-    rows += [_contract_row(f"Fold {fold}", folds[fold]) for fold in sorted(folds, key=_natural)]
+    rows = _contract_rows("Bundle", inputs.contract)
+    for fold in sorted(folds, key=_natural):
+        rows += _contract_rows(f"Fold {fold}", folds[fold])
     return PageTable(
         inputs.marks.title("Thresholds and what the calibration patients support"),
         (
@@ -46,14 +49,16 @@ def contract_table(inputs: StudyInputs) -> PageTable:
             f"P{NBSP}value",
         ),
         tuple(rows),
-        (
-            f"An axilla is LR-SLN below the {inputs.marks.adjective}SLN threshold, otherwise LR-NSLN below the "
-            f"{inputs.marks.adjective}NSLN threshold. Missed: of the positive calibration axillae, n as given. "
-            "Needed: positives that could certify the target. P value: the larger of the two exact binomial "
-            "p-values; none is given unless certified.",
-        ),
+        (words.thresholds_note(adjective=inputs.marks.adjective),),
         texts=(1,),
     )
+
+
+def _contract_rows(name: str, contract: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A contract, and those of its strata, which decide in its place."""
+    strata: Mapping[str, Any] = contract.get("by_stratum") or {}
+    whole = f"{name}, all together" if strata else name
+    return [_contract_row(whole, contract)] + [_contract_row(f"{name}, {one}", part) for one, part in strata.items()]
 
 
 def _contract_row(name: str, contract: Mapping[str, Any]) -> tuple[str, ...]:
@@ -90,7 +95,7 @@ def rates_table(inputs: StudyInputs) -> PageTable:
         tuple((label, rate_text(cascade[key]), events_text(cascade[key]), target) for label, key, target in entries),
         (
             f"Rates: {'; '.join(methods_of(cascade[key] for _, key, _ in entries))}.",
-            "Interval ends are rounded outward. Deferred axillae are never misses.",
+            words.NEVER_MISSES,
         ),
     )
 
@@ -109,7 +114,7 @@ def groups_table(inputs: StudyInputs) -> PageTable:
         inputs.marks.title(f"Risk groups of {count(total)} axillae, out-of-fold"),
         ("", "Axillae", "Share", "SLN positive", "SLN unknown", "NSLN positive", "NSLN unknown"),
         tuple(rows),
-        ("Counts of axillae. NSLN unknown: SLN-positive axillae without known NSLN status.",),
+        (words.UNKNOWN_NSLN,),
     )
 
 
@@ -118,21 +123,53 @@ def cohort_table(inputs: StudyInputs) -> PageTable:
     cohort = inputs.metrics["cohort"]
     rows = []
     for stage in Stage:
-        words = inputs.metrics["endpoints"][stage]
+        told = inputs.metrics["endpoints"][stage]
         among = "" if stage is Stage.SLN else ", among SLN-positive axillae"
         rows.append(
             (
                 f"{stage.upper()}{among}",
                 *(count(cohort[stage][key]) for key in ("positive", "negative", "unknown")),
-                f"{words['positive']} (column {words['column']})",
+                f"{told['positive']} (column {told['column']})",
             )
         )
     return PageTable(
         inputs.marks.title(f"Status of {count(cohort['axillae'])} axillae"),
         ("", "Positive", "Negative", "Unknown", "What counts as positive"),
         tuple(rows),
-        ("Counts of axillae. Unknown is never read as negative.",),
+        (words.NEVER_NEGATIVE, *_tumour_cells(inputs)),
         texts=(4,),
+    )
+
+
+def _tumour_cells(inputs: StudyInputs) -> Iterator[str]:
+    """How small deposits are read; nothing of a proxy, or of a run that does not say it."""
+    counted = inputs.metrics["cohort"].get("itc_positive")
+    if counted is not None and Stage.SLN not in inputs.proxies:
+        known = inputs.axillae.get("sln_deposit")
+        yield tumour_cells_sentence(positive=bool(counted), n=None if known is None else int((known == "itc").sum()))
+
+
+def needle_table(inputs: StudyInputs) -> PageTable | None:
+    """Needle-proven axillae apart from the other SLN-positive ones; None where there is none."""
+    found: Mapping[str, Any] | None = inputs.metrics["cascade"].get("needle")
+    if found is None:
+        return None
+    labels = (
+        ("needle", "Proven positive by needle"),
+        ("others", "Other SLN-positive axillae"),
+    )
+    keys = ("fnr_sln", "fnr_nsln", "defer_rate")
+    shown = [found["rates"][name][key] for name, _ in labels for key in keys]
+    return PageTable(
+        inputs.marks.title("SLN-positive axillae by how they were proven"),
+        (
+            "",
+            "SLN positive missed (95 % interval)",
+            f"NSLN positive missed, {inputs.known_nsln} (95 % interval)",
+            "Deferred (95 % interval)",
+        ),
+        tuple((label, *(counted_rate(found["rates"][name][key]) for key in keys)) for name, label in labels),
+        (needle_note("; ".join(methods_of(shown)) or "no estimate has a value"),),
     )
 
 
@@ -148,10 +185,10 @@ def exclusions_table(inputs: StudyInputs, names: Iterable[str]) -> PageTable:
             example = f"{example[: _LONGEST_EXAMPLE - 1]}…"
         rows.append((exclusion_words(str(code)).capitalize(), str(code), str(step), count(len(part)), example))
     return PageTable(
-        inputs.marks.title(f"Rows of the centres' exports that were not used, n ={NBSP}{count(len(table))}"),
+        inputs.marks.title(words.rows_title(len(table))),
         ("", "Code", "Step", "Rows", "Example"),
         tuple(rows),
-        ("Identifiers in the examples are left out.",),
+        (words.HIDDEN,),
         texts=(1, 2, 4),
     )
 
@@ -177,7 +214,7 @@ def quality_table(inputs: StudyInputs) -> PageTable:
         inputs.marks.title(f"How {count(total)} image sets came"),
         ("", "Code", "Image sets", "Share"),
         tuple(rows),
-        ("One image set may carry several notes; ingest/notes.csv has a sentence for each.",),
+        (words.SEVERAL_NOTES,),
         texts=(1,),
     )
 

@@ -15,7 +15,6 @@ from reportlab.platypus import (  # type: ignore[import-untyped]
     CondPageBreak,
     Flowable,
     Image,
-    KeepTogether,
     Paragraph,
     Preformatted,
     Spacer,
@@ -35,6 +34,7 @@ from usdlr.report.document import (
     Points,
     Prose,
 )
+from usdlr.report.pdf_figures import LEAST_SCALE, Floating, Placeholder, Whole
 from usdlr.report.pdf_tables import links_table, page_table
 from usdlr.report.pdf_text import BOLD, MONO, clean, height_of, markup, paragraph, style, table_look
 from usdlr.report.style import RULE, Drawing
@@ -59,10 +59,13 @@ class Piece:
         In their order.
     least : float
         Points that their beginning needs on a page.
+    floats : bool
+        Whether what follows may go before it where it does not fit.
     """
 
     flowables: list[Any]
     least: float
+    floats: bool = False
 
 
 @dataclass
@@ -105,7 +108,10 @@ class Setter:
 
     def _headed(self, place: Place, heading: Any, blocks: Iterable[Block], scale: float = 1.0) -> list[Any]:
         pieces = list(self.blocks(blocks, scale))
-        least = height_of([heading], self.width) + (pieces[0].least if pieces else 0.0)
+        least = pieces[0].least if pieces else 0.0
+        if len(pieces) > 1 and pieces[0].floats:
+            least = min(least, pieces[1].least + 3 * _APART)  # the space around both
+        least += height_of([heading], self.width)
         flowables = [one for piece in pieces for one in piece.flowables]
         return [CondPageBreak(min(least, self.height)), place, heading, *flowables]
 
@@ -174,7 +180,8 @@ class Setter:
         notes = " ".join(note if note.endswith(".") else f"{note}." for note in block.notes)
         parts = [place, caption, *rows, *([paragraph(notes, "note")] if notes else [])]
         if height_of(parts, self.width) < _WHOLE_SHARE * self.height:
-            parts, least = [KeepTogether(parts)], height_of(parts, self.width)
+            least = height_of(parts, self.width)
+            parts = [Whole(parts)]
         return Piece([CondPageBreak(least), *parts, Spacer(1, _APART)], least)
 
     def _figure(self, drawing: Drawing) -> Piece:
@@ -189,11 +196,12 @@ class Setter:
         scale = min(self.width / across, (self.height - under - 2 * _APART - 2) / down, 1.0)
         painted = Placeholder(name, across, down, scale)
         place = Place(f"{OWN}{name}", f"{label}. {drawing.title}", 1, self.place)
+        whole = Floating(place, painted, legend)
+        if whole.needed(self.width) < self.height - _APART:
+            least = whole.needed(self.width, LEAST_SCALE) + 2 * _APART
+            return Piece([Spacer(1, _APART), whole, Spacer(1, _APART)], least, floats=True)
         least = min(painted.height + under + _APART, self.height)
-        parts = [place, painted, legend]
-        if height_of(parts, self.width) < self.height - _APART:
-            return Piece([Spacer(1, _APART), KeepTogether(parts), Spacer(1, _APART)], least)
-        return Piece([CondPageBreak(least), *parts, Spacer(1, _APART)], least)
+        return Piece([CondPageBreak(least), place, painted, legend, Spacer(1, _APART)], least)
 
     def _gallery(self, block: Gallery) -> Iterator[Piece]:
         columns = 1 if block.wide else _COLUMNS
@@ -253,39 +261,6 @@ class Place(Flowable):  # type: ignore[misc]  # reportlab publishes no types
         words = shorten(clean(self.title), _OUTLINE_LETTERS, placeholder=" …")
         self.canv.addOutlineEntry(words, name, self.level, closed=self.level == 0)
         self.seen(name, page)
-
-
-class Placeholder(Flowable):  # type: ignore[misc]  # reportlab publishes no types
-    """Room for a figure, which is painted by other means into the form that is named here.
-
-    Parameters
-    ----------
-    name : str
-        Of the form.
-    across, down : float
-        The figure's own size in points.
-    scale : float
-        By which it is shrunk.
-    """
-
-    def __init__(self, name: str, across: float, down: float, scale: float) -> None:
-        super().__init__()
-        self.name, self.across, self.down, self.scale = name, across, down, scale
-        self.width, self.height = scale * across, scale * down
-
-    def wrap(self, _width: float, _height: float) -> tuple[float, float]:
-        """The shrunken figure's size."""
-        return self.width, self.height
-
-    def draw(self) -> None:
-        """Refer to the form, which is empty so far."""
-        if not self.canv.hasForm(self.name):
-            self.canv.beginForm(self.name, 0, 0, self.across, self.down)
-            self.canv.endForm()
-        self.canv.saveState()
-        self.canv.scale(self.scale, self.scale)
-        self.canv.doForm(self.name)
-        self.canv.restoreState()
 
 
 def _points(block: Points, scale: float) -> Iterator[Any]:

@@ -14,7 +14,6 @@ from reportlab.lib.colors import HexColor  # type: ignore[import-untyped]
 from reportlab.lib.pagesizes import A4  # type: ignore[import-untyped]
 from reportlab.pdfbase.pdfmetrics import stringWidth  # type: ignore[import-untyped]
 from reportlab.platypus import (  # type: ignore[import-untyped]
-    BaseDocTemplate,
     Frame,
     HRFlowable,
     PageBreak,
@@ -26,6 +25,7 @@ from reportlab.platypus import (  # type: ignore[import-untyped]
 
 from usdlr.report.document import Document, Notice, Tile
 from usdlr.report.pdf_blocks import OWN, Place, Setter
+from usdlr.report.pdf_figures import Pages
 from usdlr.report.pdf_text import SANS, UNKNOWN, clean, height_of, linked, markup, paragraph, style, table_look
 from usdlr.report.style import BLUE, PALE, QUIET, RULE, Drawing
 
@@ -87,7 +87,7 @@ def _once(
     if any(UNKNOWN in clean(text) for text in _texts(document)):
         story += [Spacer(1, 12), paragraph(_UNKNOWN_NOTE, "note")]
     stream = io.BytesIO()
-    template = BaseDocTemplate(
+    template = Pages(
         stream,
         pagesize=A4,
         pageTemplates=[PageTemplate("page", [furniture.frame()], onPage=furniture.draw)],

@@ -10,10 +10,10 @@ from reportlab.lib.colors import HexColor  # type: ignore[import-untyped]  # rep
 from reportlab.pdfbase.pdfmetrics import stringWidth  # type: ignore[import-untyped]
 from reportlab.platypus import Paragraph, Spacer, Table  # type: ignore[import-untyped]
 
+from usdlr.decision.numbers import NBSP
 from usdlr.report.document import Links, PageTable
 from usdlr.report.pdf_text import BOLD, SANS, clean, height_of, linked, markup, paragraph, style, table_look
 from usdlr.report.style import INK
-from usdlr.report.tables import NBSP
 
 LINKS_HEAD = ("Item", "What is to be reported", "Where it stands")
 # Letters in points, the size that is tried first before others. Below the last, words are broken instead.

@@ -24,8 +24,8 @@ from reportlab.pdfbase.ttfonts import TTFont  # type: ignore[import-untyped]
 from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 from reportlab.platypus import Paragraph, TableStyle  # type: ignore[import-untyped]
 
+from usdlr.decision.numbers import NBSP
 from usdlr.report.style import BLUE, INK, QUIET
-from usdlr.report.tables import NBSP
 
 SANS, BOLD, MONO = "usdlr-sans", "usdlr-sans-bold", "usdlr-mono"
 # The fonts that figures are measured in; they travel with matplotlib, and hold every character of the reports.

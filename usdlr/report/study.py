@@ -70,6 +70,7 @@ def write_report(inputs: StudyInputs, folder: Path) -> list[Path]:
         "subgroups": subgroups_points(inputs),
         "net_benefit": net_benefit_points(inputs),
         "survival": survival_points(inputs),
+        "losses": None if inputs.losses.empty else inputs.losses,
         "heatmaps": heat_table(inputs.heat_maps) if inputs.heat_maps else None,
     }
     for stem, table in numbers.items():

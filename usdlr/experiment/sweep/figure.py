@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import finite
 from usdlr.report.style import (
     INK,
     MODEL_COLOUR,
@@ -19,7 +20,6 @@ from usdlr.report.style import (
     heading,
     panel_title,
 )
-from usdlr.report.tables import finite
 
 _LABEL = 34
 _LINE_IN = 0.19

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import estimate_text, interval, number, rate_text
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED
 from usdlr.experiment.runs import SETTING, short_keys
 from usdlr.experiment.sweep.figure import forest
 from usdlr.experiment.sweep.settings import GRID, SweepSettings
-from usdlr.report.tables import estimate_text, interval, number, rate_text
 
 SELECTION = (
     "This grid chose nothing. Picking its best row by the test AUC is selection on the test patients: the AUC of the "

@@ -119,7 +119,7 @@ class CrossAttentionFusion(LinearEvidenceFusion):
     def fuse(self, embeddings: Tensor, present: Tensor) -> Evidence:
         """Read the queries after the last layer."""
         tokens = embeddings + self.place
-        queries = self.queries.expand(len(embeddings), -1, -1)
+        queries = self.queries.expand(embeddings.shape[0], -1, -1)
         looked = []
         for layer in self.layers:
             queries, weights = layer(queries, tokens, present)

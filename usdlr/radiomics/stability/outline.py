@@ -111,6 +111,31 @@ def signed_distance(
     return np.where(inside, -found, found), np.asarray(nearest, dtype=np.intp)
 
 
+def wavering(outline: Outline, *, length_mm: float, random: np.random.Generator) -> Floats:
+    """A smooth random field along an outline, (points,), of mean 0 and variance 1 over draws at every point.
+
+    Parameters
+    ----------
+    outline : Outline
+        The outline.
+    length_mm : float
+        Values at two points this far apart have the correlation exp(-1/2).
+    random : Generator
+        Where the draw comes from.
+
+    References
+    ----------
+    Plane waves with Gaussian wave vectors sum to a field with a Gaussian correlation: Rahimi and Recht, Advances in
+    Neural Information Processing Systems 20 (2007) 1177.
+    """
+    waves = random.normal(0.0, 1.0 / length_mm, size=(2, WAVES))
+    phase = random.uniform(0, 2 * np.pi, WAVES)
+    # About the outline's own centre, so that cropping the image changes nothing.
+    weight = outline.length / outline.length.sum()
+    centred = outline.points - weight @ outline.points
+    return np.asarray(np.cos(centred @ waves + phase).sum(axis=1) * np.sqrt(2 / WAVES), dtype=np.float64)
+
+
 def smooth_displacement(outline: Outline, *, rms_mm: float, max_mm: float, length_mm: float, seed: int) -> Floats:
     """Random outward displacement at every point of an outline, in mm, (points,).
 
@@ -131,19 +156,9 @@ def smooth_displacement(outline: Outline, *, rms_mm: float, max_mm: float, lengt
     ------
     CaseError
         If the outline has fewer than 3 points.
-
-    References
-    ----------
-    Plane waves with Gaussian wave vectors sum to a field with a Gaussian correlation: Rahimi and Recht, Advances in
-    Neural Information Processing Systems 20 (2007) 1177.
     """
-    rng = np.random.default_rng(seed)
-    waves = rng.normal(0.0, 1.0 / length_mm, size=(2, WAVES))
-    phase = rng.uniform(0, 2 * np.pi, WAVES)
-    # About the outline's own centre, so that cropping the image changes nothing.
+    field = wavering(outline, length_mm=length_mm, random=np.random.default_rng(seed))
     weight = outline.length / outline.length.sum()
-    centred = outline.points - weight @ outline.points
-    field = np.cos(centred @ waves + phase).sum(axis=1)
     field = field - weight @ field
     spread = float(np.sqrt(weight @ field**2))
     if len(field) < 3 or spread < 1e-9:

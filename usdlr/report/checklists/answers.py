@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from usdlr.decision.numbers import count
 from usdlr.report.document import LinkRow, Links
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import count
 
 FILL = "To be filled by the author"
 

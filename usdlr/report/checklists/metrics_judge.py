@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import count, estimate_text, finite, plural
 from usdlr.report import facts
 from usdlr.report.checklists.on_model import disjoint
 from usdlr.report.inputs import AXILLA, StudyInputs
 from usdlr.report.stable_size import stable_sizes
-from usdlr.report.tables import count, estimate_text, finite, plural
 
 _SHARED = "whether and where it is shared"
 # Baselines that read no image at all, by the beginning of their names.

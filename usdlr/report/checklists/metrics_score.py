@@ -15,11 +15,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from usdlr.decision.numbers import number
+from usdlr.decision.wording_checklists import score_lines
 from usdlr.report.checklists import metrics_judge as judge
 from usdlr.report.checklists.metrics_judge import Finding, Verdict
 from usdlr.report.document import LinkRow, Links
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import count, number, percent
 
 NAME = "METRICS (2024)"
 
@@ -210,16 +211,13 @@ def score_block(inputs: StudyInputs, found: Score) -> Links:
 
 def score_words(found: Score) -> tuple[str, ...]:
     """What the score says, the least first."""
-    judged = found.judged
-    open_ones = ", ".join(f"#{n}" for n in found.open_items) or "none"
-    return (
-        f"At least {percent(found.least)} of the weight that applies is met, with every open item counted as not met; "
-        f"the author's open items can raise it to {percent(found.most)} at most.",
-        "Nothing could be judged by the software."
-        if judged is None
-        else f"Of the weight that the software could judge ({number(found.weight(Verdict.MET, Verdict.NOT_MET), 4)} of "
-        f"{number(found.applicable, 4)}), {percent(judged)} is met.",
-        f"Open items, {count(len(found.open_items))}: {open_ones}.",
+    return score_lines(
+        least=found.least,
+        most=found.most,
+        judged=found.judged,
+        weight=found.weight(Verdict.MET, Verdict.NOT_MET),
+        applicable=found.applicable,
+        open_items=found.open_items,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from usdlr.core.types import Split, Stage
+from usdlr.decision.numbers import count, number, plural
 from usdlr.decision.wording import P_NSLN, P_SLN
 from usdlr.report import facts
 from usdlr.report.checklists.answers import Answer, not_applicable
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import count, number, plural
 
 MAKING = "making"
 

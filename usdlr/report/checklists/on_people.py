@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from usdlr.core.types import Stage
+from usdlr.decision.numbers import count, finite, plural, promise
 from usdlr.report import facts
 from usdlr.report.checklists.answers import Answer, not_applicable
 from usdlr.report.flow import flow_rows
 from usdlr.report.inputs import StudyInputs
-from usdlr.report.tables import count, finite, plural, promise
 
 COHORT, EXTERNAL = "cohort", "external"
 _TESTS = {"auc": "AUC", "calibration": "calibration", "fnr": "false-negative rate"}
@@ -17,9 +17,10 @@ _STATUS = ("positive", "negative", "unknown")
 def sources(inputs: StudyInputs) -> Answer:
     """Where the data come from."""
     cohort, names = inputs.metrics["cohort"], facts.centres(inputs)
+    sets = cohort.get("image_sets_with_untested", cohort["image_sets"])
     kind = "Simulated exports" if inputs.metrics["simulated"] else "Exports"
     return Answer(
-        f"{kind} of {plural(len(names), 'centre')} ({', '.join(names)}): {plural(cohort['image_sets'], 'image set')} "
+        f"{kind} of {plural(len(names), 'centre')} ({', '.join(names)}): {plural(sets, 'image set')} "
         f"of the cohort, {plural(cohort['axillae'], 'tested axilla', 'tested axillae')} of "
         f"{plural(cohort['patients'], 'patient')}",
         COHORT,

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from usdlr.core.types import RiskGroup, Stage
+from usdlr.decision import wording_checklists as words
+from usdlr.decision.numbers import finite, method_text
 from usdlr.report import facts
 from usdlr.report.checklists.answers import Answer
 from usdlr.report.inputs import StudyInputs
 from usdlr.report.limitations import limitations
-from usdlr.report.tables import Estimate, count, estimate_text, events_text, finite, method_text, plural, rate_text
 
 DISCRIMINATION, MISSES, EXTERNAL = "discrimination", "misses", "external"
 
 
 def title(inputs: StudyInputs) -> Answer:
     """What the title tells."""
-    words = ", then ".join(inputs.positive(stage) for stage in Stage)
-    return Answer(f"The head of this page names the experiment; predicted: {words}", "", "title of the article")
+    told = ", then ".join(inputs.positive(stage) for stage in Stage)
+    return Answer(f"The head of this page names the experiment; predicted: {told}", "", "title of the article")
 
 
 def abstract(inputs: StudyInputs) -> Answer:
@@ -66,8 +67,8 @@ def uncertainty(inputs: StudyInputs) -> Answer:
 
 def performance(inputs: StudyInputs) -> Answer:
     """What performance was found."""
-    found = [f"AUC {stage.upper()} {_with_n(inputs.metrics['stages'][stage]['auc'])}" for stage in Stage]
-    return Answer("; ".join(found), DISCRIMINATION)
+    found = {stage: inputs.metrics["stages"][stage]["auc"] for stage in Stage}
+    return Answer(words.areas_claim(found), DISCRIMINATION)
 
 
 def performance_and_groups(inputs: StudyInputs) -> Answer:
@@ -79,29 +80,19 @@ def performance_and_groups(inputs: StudyInputs) -> Answer:
 
 def diagnostic(inputs: StudyInputs) -> Answer:
     """How often the cascade errs."""
-    cascade = inputs.metrics["cascade"]
-    told = [
-        f"false-negative rate {stage.upper()} {rate_text(cascade[f'fnr_{stage}'])}, "
-        f"{events_text(cascade[f'fnr_{stage}'])}" + (f", {inputs.known_nsln}" if stage is Stage.NSLN else "")
-        for stage in Stage
-    ]
-    return Answer("; ".join(told), MISSES)
+    rates = {stage: inputs.metrics["cascade"][f"fnr_{stage}"] for stage in Stage}
+    return Answer(words.misses_claim(rates, known_nsln=inputs.known_nsln), MISSES)
 
 
 def per_analysis(inputs: StudyInputs) -> Answer:
     """How many patients and events stand behind each analysis."""
-    told = []
-    for stage in Stage:
-        n, positive = facts.with_status(inputs, stage)
-        among = " with a positive sentinel node" if stage is Stage.NSLN else ""
-        told.append(f"{stage.upper()}: {count(n)} axillae of known status{among}, {count(positive)} positive")
-    return Answer("; ".join(told), DISCRIMINATION)
+    known = {stage: facts.with_status(inputs, stage) for stage in Stage}
+    return Answer(words.counts_claim(known), DISCRIMINATION)
 
 
 def internal(inputs: StudyInputs) -> Answer:
     """How the model was tested on its own source."""
-    n = inputs.metrics["cohort"]["axillae"]
-    return Answer(f"Every number is counted on {plural(n, 'axilla', 'axillae')} out of fold", DISCRIMINATION)
+    return Answer(words.internal_claim(int(inputs.metrics["cohort"]["axillae"])), DISCRIMINATION)
 
 
 def external(inputs: StudyInputs) -> Answer:
@@ -109,21 +100,19 @@ def external(inputs: StudyInputs) -> Answer:
     sources = facts.external(inputs)
     if not sources:
         return Answer(author="testing on patients of another source; this run judged none")
-    told = "; ".join(
-        f"{name}{' (simulated)' if part['cohort'].get('simulated') else ''}: AUC SLN "
-        f"{_with_n(part['stages'][Stage.SLN]['auc'])}"
+    told = [
+        (str(name), bool(part["cohort"].get("simulated")), part["stages"][Stage.SLN]["auc"])
         for name, part in sources.items()
-    )
-    return Answer(told, EXTERNAL)
+    ]
+    return Answer(words.external_claim(told), EXTERNAL)
 
 
 def robustness(inputs: StudyInputs) -> Answer:
     """Whether results hold when something is changed."""
     if not facts.found(inputs.metrics, "cascade.threshold_shift"):
         return Answer(author="robustness against other images, contours and settings")
-    adjective = inputs.marks.adjective
     return Answer(
-        f"False-negative rates and surgery spared when the {adjective}thresholds are moved",
+        words.robust_claim(adjective=inputs.marks.adjective),
         "pathways",
         "robustness against other images and contours",
     )
@@ -133,9 +122,9 @@ def failures(inputs: StudyInputs) -> Answer:
     """Where the model errs."""
     groups, adjective = inputs.metrics["cascade"]["groups"], inputs.marks.adjective
     low, middle = groups[RiskGroup.LR_SLN], groups[RiskGroup.HR_SLN_LR_NSLN]
+    spared = int(low["nsln_positive"] + middle["nsln_positive"])
     return Answer(
-        f"Missed: {count(low['sln_positive'])} SLN-positive axillae in the {adjective}group LR-SLN, "
-        f"{count(low['nsln_positive'] + middle['nsln_positive'])} NSLN-positive ones in LR-SLN or HR-SLN/LR-NSLN",
+        words.failures_claim(int(low["sln_positive"]), spared, adjective=adjective),
         MISSES,
         "what the missed axillae have in common",
     )
@@ -143,8 +132,7 @@ def failures(inputs: StudyInputs) -> Answer:
 
 def limits(inputs: StudyInputs) -> Answer:
     """What limits the study."""
-    n = len(limitations(inputs))
-    told = f"{plural(n, 'limitation')} found in the tables of the study" if n else ""
+    told = words.limits_claim(len(limitations(inputs)))
     return Answer(told, "limitations" if told else "", "what they mean for the conclusions, and further ones")
 
 
@@ -152,9 +140,3 @@ def implications(inputs: StudyInputs) -> Answer:
     """What follows for practice."""
     told = "What would become of 1,000 axillae" if facts.found(inputs.metrics, "cascade.pathways") else ""
     return Answer(told, "pathways" if told else "", "what follows for practice, and the next steps")
-
-
-def _with_n(estimate: Estimate) -> str:
-    if finite(estimate.get("value")) is None:
-        return estimate_text(estimate)
-    return f"{estimate_text(estimate)}, n = {count(estimate.get('n'))}"

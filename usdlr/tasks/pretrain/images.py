@@ -25,7 +25,7 @@ from usdlr.core.types import ExclusionCode
 from usdlr.imaging.image import BoolArray, FloatArray, UltrasoundImage, require_same_grid
 from usdlr.imaging.mask import LesionMask
 from usdlr.imaging.resample import Box, cut
-from usdlr.imaging.store import READERS, read_case, read_mask
+from usdlr.imaging.store import READERS, from_folder, read_case, read_mask
 
 # All that is ever taken from a row of `cases`: no endpoint, no clinical variable.
 COLUMNS = ("image_id", "patient_id", "bmode_path", "mask_path", "mask_source", "fov_path", "row_mm", "col_mm")
@@ -178,7 +178,7 @@ def _read(row: Mapping[str, Any], root: Path) -> tuple[UltrasoundImage, LesionMa
         others = {modality.path_column: None for modality in MODALITIES.values() if modality.name != BMODE}
         case = read_case({**row, **others}, root)
         return case.images[BMODE], case.mask
-    pixels = READERS[MODALITIES[BMODE].reader](root / str(row["bmode_path"]))
+    pixels = READERS[MODALITIES[BMODE].reader](str(row["bmode_path"]), from_folder(root))
     fov = None if pd.isna(row["fov_path"]) else read_mask(root / str(row["fov_path"]))
     if fov is not None:
         require_same_grid((pixels.shape[0], pixels.shape[1]), (fov.shape[0], fov.shape[1]), "field of view")

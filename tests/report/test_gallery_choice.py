@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from usdlr.experiment.gallery import choose
+from usdlr.report.example_cases import choose
 
 
 def test_misses_first_then_every_group() -> None:
