@@ -102,3 +102,21 @@ def split_block(block: str) -> tuple[str, str]:
     """
     modality, _, region = block.partition(AT)[0].partition(".")
     return modality, region
+
+
+def block_words(block: str) -> str:
+    """An image block in words.
+
+    Examples
+    --------
+    >>> block_words("bmode.intratumoral")
+    'B-mode, lesion'
+    """
+    name, _, site = block.partition("@")
+    modality, _, region = name.partition(".")
+    kind, _, margin = region.partition("-")
+    words = {"intratumoral": "lesion", "peritumoral": "ring", "combined": "lesion and ring", "context": "whole crop"}
+    of = f" of {margin.removesuffix('mm')} mm" if margin else ""
+    where = " (lymph node)" if site else ""
+    image = {"bmode": "B-mode", "elasto": "elastography"}.get(modality, modality)
+    return f"{image}, {words.get(kind, kind)}{of}{where}"

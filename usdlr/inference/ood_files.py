@@ -14,7 +14,8 @@ from safetensors.numpy import load, save
 from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import BundleError, ConfigError, DataError
 from usdlr.core.files import read_json, write_bytes, write_json
-from usdlr.core.types import Stage
+from usdlr.core.regions import block_words, split_block
+from usdlr.core.types import Roi, Stage
 from usdlr.data.dataset import Axillae
 from usdlr.decision.wording_ood import BLOCK, FEATURES, VARIABLE, far_words, flag_words, unchecked_words
 from usdlr.inference.ood import OutOfDistribution, Strange
@@ -161,9 +162,15 @@ def part_words(name: str, kind: str, settings: RadiomicsSettings | None = None) 
     --------
     >>> part_words("bmode.peritumoral", "image"), part_words("clinical", "table")
     ('what the networks make of B-mode, ring around the lesion', 'clinical variables')
+    >>> part_words("bmode.context", "image")
+    'what the networks make of B-mode, whole crop'
+    >>> part_words("elasto.peritumoral-3mm@axilla", "image")
+    'what the networks make of elastography, ring of 3 mm (lymph node)'
     """
     if name == CLINICAL.rstrip("."):
         return VARIABLE
+    if kind == IMAGE and split_block(name)[1] not in map(str, Roi):  # the whole crop, a margin of its own
+        return BLOCK.format(where=block_words(name))
     where, _, _ = describe(f"{name.partition('@')[0]}.original.firstorder.Mean", settings).partition(":")
     node = " (lymph node)" if "@" in name else ""
     return (BLOCK if kind == IMAGE else FEATURES).format(where=where + node)

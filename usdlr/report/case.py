@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from usdlr.core.regions import block_words
 from usdlr.core.types import RiskGroup, Stage
 from usdlr.decision.explanation import SIGNED_MAP, Agreement, Explanation, StageExplanation
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE
@@ -43,7 +44,7 @@ from usdlr.report.document import (
     Prose,
     Section,
 )
-from usdlr.report.figures_heatmap import HeatCase, block_words, panel_words, render_heat
+from usdlr.report.figures_heatmap import HeatCase, panel_words, render_heat
 from usdlr.report.gallery import GalleryCase, render_case
 from usdlr.report.tables import Marks
 

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from usdlr.core.regions import block_words
 from usdlr.core.types import Stage
 from usdlr.decision.explanation import BlockShare, Explanation, StageExplanation
 from usdlr.decision.wording import P_NSLN, P_SLN, percent
 from usdlr.decision.wording_explanation import NOT_REACHED, interval_words, signed, threshold_words
-from usdlr.report.figures_heatmap import LOWERS, RAISES, block_words
+from usdlr.report.figures_heatmap import LOWERS, RAISES
 from usdlr.report.style import GRID, INK, PALE, QUIET, RULE, WIDTH_IN, Drawing, draw
 
 _STEPS: Mapping[Stage, tuple[str, str]] = {

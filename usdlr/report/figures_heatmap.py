@@ -18,6 +18,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from usdlr.core.errors import DataError
+from usdlr.core.regions import block_words
 from usdlr.core.types import Stage
 from usdlr.report.style import BLUE, MEASURED_FONT, ORANGE, SKY, VERMILLION
 
@@ -155,24 +156,6 @@ def panel_words(case: HeatCase) -> list[str]:
     ['the crop', 'elastography, ring of 3 mm (lymph node) −0.13']
     """
     return ["the crop", *(f"{block_words(panel.block)} {_signed(panel.adds)}" for panel in case.panels)]
-
-
-def block_words(block: str) -> str:
-    """An image block in words.
-
-    Examples
-    --------
-    >>> block_words("bmode.intratumoral")
-    'B-mode, lesion'
-    """
-    name, _, site = block.partition("@")
-    modality, _, region = name.partition(".")
-    kind, _, margin = region.partition("-")
-    words = {"intratumoral": "lesion", "peritumoral": "ring", "combined": "lesion and ring", "context": "whole crop"}
-    of = f" of {margin.removesuffix('mm')} mm" if margin else ""
-    where = " (lymph node)" if site else ""
-    image = {"bmode": "B-mode", "elasto": "elastography"}.get(modality, modality)
-    return f"{image}, {words.get(kind, kind)}{of}{where}"
 
 
 def render_heat(case: HeatCase) -> bytes:
