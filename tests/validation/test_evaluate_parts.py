@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.validation.test_validation_plan import made
 from usdlr.core.types import Stage
-from usdlr.validation.evaluate import _area, _calibrated_on, _centre, _read_of
+from usdlr.evaluation.stage_metrics import stage_estimates
+from usdlr.validation.evaluate import _calibrated_on, _centre, _read_of
 
 
-def test_a_centre_with_two_axillae_of_one_patient_is_pooled_by_patients() -> None:
-    axilla = {"value": 0.8, "low": 0.7, "high": 0.87, "n": 40, "method": "DeLong"}
-    patient = axilla | {"low": 0.65, "method": "by patient"}
-    assert _area({"auc": axilla, "auc_by_patient": patient}, clustered=True).low == 0.65
-    assert _area({"auc": axilla, "auc_by_patient": patient}, clustered=False).low == 0.7
-    assert _area({"auc": axilla, "auc_by_patient": patient | {"low": None, "high": None}}, clustered=True).low == 0.7
+def test_two_axillae_wholly_alike_narrow_no_interval() -> None:
+    """Everybody counted twice knows no more: the area's interval stays that of the patients."""
+    random = np.random.default_rng(3)
+    y = np.repeat([1.0, 0.0], 60)
+    logit = random.normal(0.8 * y, 1.0)
+
+    def width(sides: list[str]) -> float:
+        index = pd.MultiIndex.from_product([[f"p{n:03d}" for n in range(120)], sides], names=["patient_id", "side"])
+        z = np.repeat(logit, len(sides))
+        rows = pd.DataFrame({"logit": z, "probability": 1 / (1 + np.exp(-z))}, index=index)
+        found = stage_estimates(rows, 0.5, pd.Series(np.repeat(y, len(sides)), index=index))["auc"]
+        return float(found["high"] - found["low"])
+
+    assert width(["left", "right"]) == pytest.approx(width(["left"]), rel=0.02)
 
 
 def test_prevalence_is_that_of_whom_the_probabilities_were_calibrated_on() -> None:

@@ -23,6 +23,7 @@ from usdlr.validation.lock import (
     lock,
     open_outcomes,
     read_lock,
+    record_adaptation,
     require_locked,
     seal,
 )
@@ -137,6 +138,23 @@ def test_an_altered_lock_is_refused(tmp_path: Path, key: str) -> None:
     write_json(path, held)
     with pytest.raises(LockError, match="altered"):
         read_lock(path)
+
+
+def test_every_attempt_to_adapt_is_counted_and_none_can_be_taken_out(tmp_path: Path) -> None:
+    path = tmp_path / "plan.lock.json"
+    lock(path, sealed(tmp_path))
+    open_outcomes(path, sealed(tmp_path).outcomes)
+    assert len(record_adaptation(path, {"seed": 0})) == 1
+    assert len(record_adaptation(path, {"seed": 0})) == 1  # the same settings again tell nothing new
+    assert len(record_adaptation(path, {"seed": 1})) == 2
+    open_outcomes(path, sealed(tmp_path).outcomes)
+    lock(path, sealed(tmp_path, made(gallery=3)), reason="fewer pictures")
+    assert len(record_adaptation(path, {"seed": 0})) == 3  # an amendment does not begin anew
+    held = read_json(path)
+    for wrong in (held["adapted"][1:], [{**held["adapted"][0], "settings": {}}, *held["adapted"][1:]]):
+        write_json(path, {**held, "adapted": wrong})
+        with pytest.raises(LockError, match="adaptations in"):
+            read_lock(path)
 
 
 def test_a_dropped_first_lock_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from usdlr.inference.bundle import load_bundle
 from usdlr.inference.predictor import predict
 from usdlr.ingest.pipeline import ingest
 from usdlr.simulate.export import simulate
+from usdlr.validation.adapt_settings import AdaptSettings
 from usdlr.validation.lock import is_outcome
 from usdlr.validation.plan import read_plan
 from usdlr.validation.predict import _reaching, select, without_outcomes
@@ -177,3 +179,18 @@ def test_predictions_of_other_images_are_not_taken_up_again(
             validate(asked)
     assert keys[0] == keys[1]
     assert keys[1] != keys[2]
+
+
+def test_the_page_counts_the_adaptations_that_were_tried(request_: Request, done: Path, tmp_path: Path) -> None:
+    copy, locked = tmp_path / "out", tmp_path / "plan.lock.json"
+    shutil.copytree(done, copy)
+    shutil.copyfile(request_.lock_file, locked)
+    wide = AdaptSettings(recalibrate="none", adaptation=0.3, calibration=0.4)
+    asked = replace(request_, out=copy, lock=locked, adapt=wide)
+    validate(asked)
+    assert "only adaptation that was tried" in (copy / "report.html").read_text(encoding="utf-8")
+    validate(asked)
+    assert len(read_json(locked)["adapted"]) == 1
+    validate(replace(asked, adapt=replace(wide, seed=1)))
+    assert "2 different settings were tried" in (copy / "report.html").read_text(encoding="utf-8")
+    assert read_json(copy / "validation.json")["adaptation"]["attempts"] == 2

@@ -14,7 +14,7 @@ from usdlr.core.errors import DataError
 from usdlr.core.hashing import data_hash
 
 
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object], *, private: bool = False) -> None:
     """Let ``write`` fill a temporary sibling, then rename it to ``path``.
 
     Parameters
@@ -23,6 +23,8 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         Final place; its folder is created.
     write : callable
         Receives the temporary path, which has the same suffix.
+    private : bool
+        Whether the user alone may ever read it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
@@ -33,17 +35,18 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         # mkstemp makes the file private; a result is as readable as the user's umask says.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        if not private:
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_atomic(path, lambda target: target.write_text(text, encoding="utf-8"))
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write UTF-8 text atomically; a private file is never readable by anybody but the user."""
+    write_atomic(path, lambda target: target.write_text(text, encoding="utf-8"), private=private)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -96,9 +99,10 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     return list(targets)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, private: bool = False) -> None:
     """Write plain data as readable JSON; not-a-number becomes null, since JSON has no such number."""
-    write_text(path, json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, f"{text}\n", private=private)
 
 
 def read_json(path: Path) -> Any:

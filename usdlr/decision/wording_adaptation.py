@@ -27,6 +27,33 @@ _RECALIBRATED: Mapping[str, str] = {
 }
 
 
+def attempts_sentence(attempts: int, delta: float) -> str:
+    """How often an adaptation was tried on these patients, and what that does to the certificate.
+
+    Parameters
+    ----------
+    attempts : int
+        All that were begun under this lock file, this one among them.
+    delta : float
+        The tolerated chance that one certificate is wrong.
+
+    Examples
+    --------
+    >>> attempts_sentence(1, 0.05)
+    'It is the only adaptation that was tried on these patients.'
+    >>> attempts_sentence(3, 0.05)[:66]
+    'Adaptations with 3 different settings were tried on these patients'
+    """
+    if attempts <= 1:
+        return "It is the only adaptation that was tried on these patients."
+    together = min(1.0, attempts * delta)
+    return (
+        f"Adaptations with {attempts} different settings were tried on these patients. The tolerated chance of a wrong "
+        f"certificate, {100 * delta:g} %, is that of one attempt; that one of {attempts} is wrong can be as likely as "
+        f"{100 * together:g} %."
+    )
+
+
 def recalibration_sentence(stage: Stage | str, record: Mapping[str, Any]) -> str:
     """How a stage was recalibrated, on how many axillae, or why it was not.
 

@@ -46,16 +46,16 @@ def effective_number(among: BoolArray, who: Patients) -> float:
     return many**2 / float((held**2).sum()) if many else 0.0
 
 
-def exact_ends(events: npt.ArrayLike, n: int, effective: float) -> tuple[FloatArray, FloatArray]:
-    """Ends of the Clopper-Pearson intervals of several counts out of the same n, shape of ``events`` each.
+def exact_ends(events: npt.ArrayLike, n: npt.ArrayLike, effective: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Ends of the Clopper-Pearson intervals of several counts, shape of ``events`` each.
 
     Parameters
     ----------
     events : array_like of int
         Counts, 0 to ``n``.
-    n : int
-        Denominator, above 0.
-    effective : float
+    n : int or array_like of int
+        Denominators, above 0; one for all, or one each.
+    effective : float or array_like of float
         Independent axillae that the n are worth; ``n`` for the usual interval.
 
     Examples
@@ -64,13 +64,13 @@ def exact_ends(events: npt.ArrayLike, n: int, effective: float) -> tuple[FloatAr
     >>> round(float(low[0]), 3), round(float(high[0]), 3)
     (0.093, 0.4)
     """
-    counts = np.asarray(events, dtype=np.float64)
-    hit = counts * (effective / n)
-    rest = (n - counts) * (effective / n)
+    counts, total = np.asarray(events, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    share = np.asarray(effective, dtype=np.float64) / total
+    hit, rest = counts * share, (total - counts) * share
     tail = (1 - LEVEL) / 2
     # Where nothing or everything happened one end is certain, and the distribution has no such parameter.
     low = np.where(counts == 0, 0.0, beta.ppf(tail, np.where(counts == 0, 1.0, hit), rest + 1))
-    high = np.where(counts == n, 1.0, beta.ppf(1 - tail, hit + 1, np.where(counts == n, 1.0, rest)))
+    high = np.where(counts == total, 1.0, beta.ppf(1 - tail, hit + 1, np.where(counts == total, 1.0, rest)))
     return low, high
 
 

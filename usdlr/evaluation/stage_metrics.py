@@ -38,11 +38,11 @@ def stage_estimates(rows: pd.DataFrame, threshold: pd.Series | float, y: pd.Seri
     Returns
     -------
     dict
-        Estimates as plain data. ``auc`` (DeLong), ``auc_mean_over_folds``; from a bootstrap of patients
-        ``auc_by_patient``, ``partial_auc`` (high sensitivity), ``average_precision``, ``specificity_at_sensitivity``;
-        at the thresholds ``sensitivity specificity ppv npv`` with exact intervals over axillae, and under
-        ``by_patient`` with intervals over patients; ``brier scaled_brier log_loss``; ``calibration_slope
-        calibration_intercept observed_expected calibration_error ici e50 e90 emax``.
+        Estimates as plain data. ``auc`` (DeLong; Obuchowski where patients have two axillae),
+        ``auc_mean_over_folds``; from a bootstrap of patients ``auc_by_patient``, ``partial_auc`` (high sensitivity),
+        ``average_precision``, ``specificity_at_sensitivity``; at the thresholds ``sensitivity specificity ppv npv``
+        with exact intervals over axillae, and under ``by_patient`` with intervals over patients; ``brier scaled_brier
+        log_loss``; ``calibration_slope calibration_intercept observed_expected calibration_error ici e50 e90 emax``.
     """
     probability, logit = rows["probability"], rows["logit"]
     who = rows.index.get_level_values("patient_id")
@@ -51,7 +51,7 @@ def stage_estimates(rows: pd.DataFrame, threshold: pd.Series | float, y: pd.Seri
     folds = "fold" in rows
     pooled = _pooled if folds else _plain
     found = {
-        "auc": pooled(metrics.auc(y, probability)),
+        "auc": pooled(metrics.auc(y, probability, patients=who)),
         **({"auc_mean_over_folds": metrics.auc_mean_over_folds(y, probability, rows["fold"])} if folds else {}),
         "auc_by_patient": pooled(areas["auc"]),
         **{name: pooled(areas[name]) for name in ("partial_auc", "average_precision", "specificity_at_sensitivity")},

@@ -48,6 +48,7 @@ from usdlr.validation.adapt_need import positives_needed
 from usdlr.validation.adapt_settings import (
     AdaptSettings,
     local_splits,
+    plain,
 )
 
 BUNDLE, RECORD, SPLITS = "bundle", "adaptation.json", "splits.csv"
@@ -147,7 +148,7 @@ def adapt(path: Path, prepared: Prepared, labels: pd.DataFrame, settings: AdaptS
     contract = local.certify(after, member)
     record = {
         "parent": parent.bundle_id,
-        "settings": _plain(settings),
+        "settings": plain(settings),
         "parts": local.counts(),
         **done,
         "contract": contract.to_dict(),
@@ -226,16 +227,3 @@ def _write(
         extras=extras,
     )
     return target
-
-
-def _plain(settings: AdaptSettings) -> dict[str, Any]:
-    asked = settings.contract
-    return {
-        "recalibrate": settings.recalibrate,
-        "harmonise": settings.harmonise,
-        "fine_tune": list(settings.fine_tune),
-        "adaptation": settings.adaptation,
-        "calibration": settings.calibration,
-        "contract": {"alpha": asked.alpha, "delta": asked.delta, "kind": asked.kind},
-        "seed": settings.seed,
-    }

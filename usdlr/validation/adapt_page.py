@@ -13,6 +13,7 @@ from usdlr.decision.wording_adaptation import (
     ADAPTED,
     HARMONISED,
     UNTOUCHED,
+    attempts_sentence,
     change_word,
     fine_tuning_sentence,
     needed_sentence,
@@ -54,8 +55,10 @@ def adaptation_section(record: Mapping[str, Any], *, known_nsln: str) -> Section
     done += [fine_tuning_sentence(stage, one) for stage, one in record.get("fine_tuning", {}).items()]
     if "harmonisation" in record:
         done.insert(0, HARMONISED)
+    tried = attempts_sentence(int(record["attempts"]), contract.delta) if "attempts" in record else ""
+    lines = (ADAPTED, *contract_lines(contract, known_nsln=known_nsln), tried, *needed)
     blocks: tuple[Block, ...] = (
-        Prose((ADAPTED, *contract_lines(contract, known_nsln=known_nsln), *filter(None, needed))),
+        Prose(tuple(filter(None, lines))),
         Points(tuple(done)),
         _parts(record),
         Prose((UNTOUCHED,)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,20 @@ class AdaptSettings:
                 "found strata or defer_near in the contract of an adaptation, expected neither: the adapted model gets "
                 "one contract for all; leave them out"
             )
+
+
+def plain(settings: AdaptSettings) -> dict[str, Any]:
+    """The settings as plain data, for a record."""
+    asked = settings.contract
+    return {
+        "recalibrate": settings.recalibrate,
+        "harmonise": settings.harmonise,
+        "fine_tune": list(settings.fine_tune),
+        "adaptation": settings.adaptation,
+        "calibration": settings.calibration,
+        "contract": {"alpha": asked.alpha, "delta": asked.delta, "kind": asked.kind},
+        "seed": settings.seed,
+    }
 
 
 def local_splits(labels: pd.DataFrame, settings: AdaptSettings) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from usdlr.inference.axillae import quality_counts
 from usdlr.inference.bundle import Bundle
 from usdlr.inference.reference import bundle_reference
 from usdlr.simulate.centres import SIMULATED_PREFIX
-from usdlr.validation.meta import Pooled, area_on_logit, pool_areas, pool_plain
+from usdlr.validation.meta import Pooled, pool_areas, pool_plain
 from usdlr.validation.meta_rates import pool_rates
 from usdlr.validation.plan import Plan
 from usdlr.validation.size import needed
@@ -176,10 +176,7 @@ def pooled_over(centres: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for stage in map(str, Stage):
-        areas = [
-            _area(part["stages"][stage], clustered=part.get("patients", 0) < part.get("axillae", 0))
-            for part in centres.values()
-        ]
+        areas = [_estimate(part["stages"][stage]["auc"]) for part in centres.values()]
         rates = [_estimate(part["verdicts"][stage]["rate"]) for part in centres.values()]
         told = [part["verdicts"][stage].get("effective") for part in centres.values()]
         worth = [float(one.n if own is None else own) for one, own in zip(rates, told, strict=True)]
@@ -191,16 +188,6 @@ def pooled_over(centres: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             pooled[key] = pool_plain([_estimate(part["stages"][stage][key]) for part in centres.values()], scale=words)
         found[stage] = {name: None if one is None else one.as_dict() for name, one in pooled.items()}
     return found
-
-
-def _area(stage: Mapping[str, Any], *, clustered: bool) -> Estimate:
-    """The area with the interval over patients where some have two axillae, and that interval has a width."""
-    plain, over = _estimate(stage["auc"]), stage.get("auc_by_patient")
-    if clustered and over is not None:
-        found = _estimate(over)
-        if area_on_logit(found.value, found.low, found.high) is not None:
-            return found
-    return plain
 
 
 def _estimate(plain: Mapping[str, Any]) -> Estimate:

@@ -17,7 +17,8 @@ from usdlr.core.progress import say
 from usdlr.core.types import Stage
 from usdlr.inference.bundle import Bundle
 from usdlr.validation.adapt import BUNDLE, RECORD, SPLITS, adapt
-from usdlr.validation.adapt_settings import AdaptSettings
+from usdlr.validation.adapt_settings import AdaptSettings, plain
+from usdlr.validation.lock import record_adaptation
 from usdlr.validation.plan import Plan
 from usdlr.validation.predict import Predicted
 from usdlr.validation.share import default_ledger, shared_result, shared_rows, write_share
@@ -35,8 +36,11 @@ def adapt_here(
     *,
     journal: Journal,
     key: Any,
+    lock: Path,
 ) -> dict[str, Any]:
     """Adapt the bundle to the centre, with the plan's targets; the record of what was done and what came of it.
+
+    Before outcomes are looked at, the attempt is written into the lock, and the record counts those before it.
 
     Parameters
     ----------
@@ -54,6 +58,8 @@ def adapt_here(
         Folder of the validation; the new bundle lies below ``adapted/``.
     journal, key
         Of the validation.
+    lock : Path
+        Its lock file.
 
     Raises
     ------
@@ -65,6 +71,7 @@ def adapt_here(
     contract = replace(settings.contract, alpha_sln=alpha[str(Stage.SLN)], alpha_nsln=alpha[str(Stage.NSLN)])
     asked = replace(settings, contract=contract)
     target = out / ADAPTED
+    attempts = record_adaptation(lock, plain(asked))
 
     def work() -> None:
         say("adapting on a part of the patients")
@@ -75,7 +82,7 @@ def adapt_here(
         outputs = [target / RECORD, target / SPLITS, *(path for path in (target / BUNDLE).rglob("*") if path.is_file())]
         journal.mark_done(ADAPTED, [key, repr(asked)], sorted(outputs))
     record: dict[str, Any] = read_json(target / RECORD)
-    return record
+    return record | {"attempts": len(attempts)}
 
 
 def share_here(

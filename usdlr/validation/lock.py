@@ -243,6 +243,12 @@ def read_lock(path: Path) -> dict[str, Any]:
             own = {key: value for key, value in opening.items() if key != "hash"}
             if opening["hash"] != data_hash(own):
                 raise LockError(f"found the record of opened outcomes in {path} altered; restore the file")
+        previous = None
+        for number, attempt in enumerate(held.get("adapted", []), start=1):
+            own = {key: value for key, value in attempt.items() if key != "hash"}
+            if attempt["hash"] != data_hash(own) or attempt["previous"] != previous or attempt["number"] != number:
+                raise LockError(f"found the record of adaptations in {path} altered; restore the file")
+            previous = attempt["hash"]
     except (KeyError, TypeError, AttributeError) as error:
         raise LockError(f"found {path} is no lock file ({error!r}), expected one of usdlr validate lock") from error
     result: dict[str, Any] = held
@@ -327,6 +333,45 @@ def open_outcomes(path: Path, digest: str) -> dict[str, Any]:
     held = {**held, "opened": [*held["opened"], opening]}
     write_json(path, held)
     return held
+
+
+def record_adaptation(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Record that a bundle is adapted now.
+
+    Every attempt reads outcomes, and whoever tries until one is certified has a larger chance of a wrong certificate
+    than delta; the page tells how many there were.
+
+    Parameters
+    ----------
+    path : Path
+        The lock; outcomes have been opened under it.
+    settings : mapping
+        Plain data that says what is tried. The same settings under the same lock are the same attempt.
+
+    Returns
+    -------
+    list of dict
+        All attempts so far, this one among them: ``number previous lock settings started_at hash``.
+
+    Raises
+    ------
+    LockError
+        If the record was altered.
+    """
+    held = read_lock(path)
+    entry, made = held["locks"][-1], list(held.get("adapted", []))
+    if any(one["lock"] == entry["hash"] and one["settings"] == dict(settings) for one in made):
+        return made
+    attempt: dict[str, Any] = {
+        "number": len(made) + 1,
+        "previous": made[-1]["hash"] if made else None,
+        "lock": entry["hash"],
+        "settings": dict(settings),
+        "started_at": _now(),
+    }
+    attempt["hash"] = data_hash(attempt)
+    write_json(path, {**held, "adapted": [*made, attempt]})
+    return [*made, attempt]
 
 
 def short(entry: Mapping[str, Any]) -> str:

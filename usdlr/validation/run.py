@@ -228,7 +228,8 @@ def _judge(
         held["locks"][-1]["images"],
         *map(table_hash, (cases, predictions, decisions, exclusions)),
     ]
-    key = [*state, held, apart, repr(request.adapt)]
+    sworn = {name: held[name] for name in ("locks", "opened")}
+    key = [*state, sworn, apart, repr(request.adapt)]
     page = out / PAGE
     if request.share is not None:
         share_here(plan, opened.bundle, parts, predictions, decisions, labels, request.share, request.ledger)
@@ -257,7 +258,15 @@ def _judge(
     metrics["plan"] = plan.as_dict() | {"hash": plan.hash}
     if request.adapt is not None:
         metrics["adaptation"] = adapt_here(
-            plan, request.bundle, parts, labels, request.adapt, out, journal=opened.journal, key=state
+            plan,
+            request.bundle,
+            parts,
+            labels,
+            request.adapt,
+            out,
+            journal=opened.journal,
+            key=state,
+            lock=request.lock_file,
         )
     shift = local_shift(opened.bundle, [out / SOURCES / part.name / SHIFT for part in parts], rate=plan.shift_rate)
     metrics["shift"] = shift

@@ -238,8 +238,7 @@ def write_share(result: Mapping[str, Any], path: Path, rows: pd.DataFrame, *, le
         if not ledger.exists():
             say(f"made the ledger of shared results: {ledger}; keep it, without it nobody can tell what was handed out")
         ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_json(ledger, known)
-        ledger.chmod(0o600)
+        write_json(ledger, known, private=True)
     write_json(path, dict(result))
 
 

@@ -165,19 +165,9 @@ def further(misses: int, n: int, effective: float, alpha: float, rate: float) ->
         more = np.arange(start, min(start + size, MOST + 1))
         extra = np.round(rate * more, 9)
         hits = misses + (np.ceil(extra) if below else np.floor(extra))
-        settled = _ends(hits, n + more, effective + more, alpha, below)
+        low, high = exact_ends(hits, n + more, effective + more)
+        settled = high <= alpha if below else low > alpha
         if settled.any():
             return int(more[int(settled.argmax())])
         start, size = start + size, size * 2
     return None
-
-
-def _ends(hits: Any, total: Any, effective: Any, alpha: float, below: bool) -> Any:
-    """Whether the upper end is at most alpha, or the lower end above it, for several counts."""
-    return np.array(
-        [
-            bool((high if below else low) <= alpha) is below
-            for k, n, worth in zip(hits, total, effective, strict=True)
-            for (low,), (high,) in [exact_ends([k], int(n), float(worth))]
-        ]
-    )
