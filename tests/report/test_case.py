@@ -176,6 +176,11 @@ def test_absent_blocks_are_called_absent_and_not_zero() -> None:
     assert "Not there: elastography." in text
 
 
+def test_a_document_without_sections_has_no_contents() -> None:
+    assert "<nav" in render(case_page(made_inputs()))
+    assert "<nav" not in render(case_page(made_inputs(), full=False))
+
+
 def test_defer_is_not_explained_away() -> None:
     text = text_of(render(case_page(made_inputs(RiskGroup.DEFER), full=False)))
     assert "as long as the contract is uncertified, the answer is DEFER for everybody" in text
