@@ -14,7 +14,7 @@ import wandb
 from PIL import Image
 
 from tests.tasks.test_privacy import assert_private
-from usdlr.tasks.loggers import Media, log_media
+from usdlr.tasks.loggers import Media, build_loggers, log_media
 
 CAPTION = "Heat map 1, SLN stage (simulated)"
 
@@ -74,3 +74,20 @@ def test_a_service_that_cannot_be_reached_costs_the_run_nothing(
     log_media(tmp_path / "media", "demo report", "online", MEDIA)
     assert "no network" in capsys.readouterr().err
     assert not logs.exists()
+
+
+def test_a_fit_goes_on_where_its_tracker_cannot_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A machine so busy that the helper process does not answer in time: hours of fitting are not thrown away."""
+    import wandb
+
+    def away(**_: object) -> None:
+        raise wandb.Error("Failed to read port info after 30.0 seconds: /home/somebody/secret")
+
+    monkeypatch.setattr(wandb, "init", away)
+    (logger,) = build_loggers(tmp_path, "fit", "offline")
+    assert type(logger).__name__ == "CSVLogger"
+    told = capsys.readouterr().err
+    assert "CSV log" in told
+    assert "somebody" not in told

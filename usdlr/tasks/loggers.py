@@ -22,6 +22,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from usdlr.core.progress import say
 
 PROJECT = "usdlr"
+_SERVICE_WAIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class ShowEpochs(pl.Callback):
 
 
 def build_loggers(folder: Path, name: str, wandb_mode: str) -> list[Logger]:
-    """Loggers of one fit.
+    """Loggers of one fit: a CSV file always, Weights & Biases where it can be started.
 
     Parameters
     ----------
@@ -68,8 +69,14 @@ def build_loggers(folder: Path, name: str, wandb_mode: str) -> list[Logger]:
     folder.mkdir(parents=True, exist_ok=True)
     keep_earlier(folder / "csv" / "metrics.csv")
     loggers: list[Logger] = [CSVLogger(folder, name="csv", version="")]
-    if wandb_mode != "disabled":
+    if wandb_mode == "disabled":
+        return loggers
+    import wandb
+
+    try:
         loggers.append(WandbLogger(experiment=_private_run(folder, name, wandb_mode)))
+    except (wandb.Error, OSError) as error:  # hours of fitting must not hang on a helper that only shows them
+        say(f"Weights & Biases does not show this fit ({type(error).__name__}); its course is in the CSV log")
     return loggers
 
 
@@ -134,6 +141,8 @@ def alike(pngs: Iterable[bytes]) -> list[Image.Image]:
 def _private_run(folder: Path, name: str, wandb_mode: str) -> Any:
     """A run of Weights & Biases that learns nothing about the machine."""
     os.environ["WANDB_SILENT"] = "true"
+    # Its helper process is given 30 s to start by default, which a busy machine may not have.
+    os.environ.setdefault("WANDB__SERVICE_WAIT", str(_SERVICE_WAIT_S))
     import wandb
 
     settings = wandb.Settings(
