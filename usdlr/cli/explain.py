@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from usdlr.baselines.comparators import COMPARATORS, score_row
 from usdlr.cli.parsing import new_parser, parse
 from usdlr.core import tables
 from usdlr.core.columns import AXILLA_KEY
@@ -19,11 +18,11 @@ from usdlr.core.journal import Journal
 from usdlr.core.pool import default_jobs
 from usdlr.core.progress import Progress
 from usdlr.core.provenance import Provenance
-from usdlr.core.types import OnUncertified, Split
+from usdlr.core.types import OnUncertified
 from usdlr.decision import wording
-from usdlr.decision.wording_explanation import SEEN, STRANGE, comparator_words
 from usdlr.inference.bundle import Bundle, load_bundle
 from usdlr.inference.bundle_files import MANIFEST
+from usdlr.inference.case_notes import Key, axilla_rows, axilla_warnings, published_scores
 from usdlr.inference.explain import explain
 from usdlr.inference.explain_occlusion import PATCH_MM
 from usdlr.inference.explain_table import EXPLANATIONS, explanations_table
@@ -37,7 +36,6 @@ from usdlr.report.html import render
 from usdlr.report.pdf import pdf_or_say
 
 PAGES = "pages"
-Key = tuple[str, str]
 
 
 def execute(argv: Sequence[str]) -> None:
@@ -122,7 +120,7 @@ def _page(
     patch_mm: float | None,
 ) -> Path:
     """Write one axilla's page, unless it is there; returns the file with its rows of the table."""
-    rows = _rows(prepared.cases, key)
+    rows = axilla_rows(prepared.cases, key)
     # An image id ends in the hash of its content: nobody who does not have the image can tell whose page it is.
     named = data_hash([image_key(name) for name in rows["image_id"]])
     stem = f"case_{number:04d}_{named[:8]}"
@@ -131,8 +129,8 @@ def _page(
         journal.folder / PAGES / f"{stem}.pdf",
         _part(journal, stem),
     )
-    predicted = _rows(prediction.predictions, key).drop(columns=AXILLA_KEY).to_json(double_precision=15)
-    asked = [named, data_hash([predicted, str(_rows(prediction.decisions, key)["reason"].iloc[0])])]
+    predicted = axilla_rows(prediction.predictions, key).drop(columns=AXILLA_KEY).to_json(double_precision=15)
+    asked = [named, data_hash([predicted, str(axilla_rows(prediction.decisions, key)["reason"].iloc[0])])]
     if journal.is_done(stem, asked):
         return part
     explained = explain(bundle, prepared, prediction, key, maps=patch_mm is not None, patch_mm=patch_mm)
@@ -155,7 +153,7 @@ def _inputs(
     bundle: Bundle, prepared: Prepared, prediction: Prediction, explained: Any, number: int, root: Path
 ) -> CaseInputs:
     key, rows, margin_mm = explained.key, explained.cases, bundle.preparation.radiomics.margin_mm
-    decisions = _rows(prediction.decisions, key).reset_index(drop=True)
+    decisions = axilla_rows(prediction.decisions, key).reset_index(drop=True)
     nobody = decisions[AXILLA_KEY].assign(sln=float("nan"), nsln=float("nan"))
     (image,) = gallery_cases(tumours(rows), root, decisions, nobody, [0], margin_mm=margin_mm)
     foreign = str(rows["centre_id"].iloc[0])
@@ -171,36 +169,6 @@ def _inputs(
         bundle_id=bundle.bundle_id[:SHORT],
         margin_mm=margin_mm,
         modalities=bundle.preparation.network.modalities,
-        warnings=_warnings(prediction, key, foreign if away else None),
-        comparators=_comparators(tumours(rows).iloc[0].to_dict()),
+        warnings=axilla_warnings(prediction, key, foreign if away else None),
+        comparators=published_scores(tumours(rows).iloc[0].to_dict()),
     )
-
-
-def _warnings(prediction: Prediction, key: Key, foreign: str | None) -> list[str]:
-    """What must not be overlooked on this axilla's page."""
-    out = []
-    known = _rows(prediction.reliability, key)
-    if len(known) and bool(known["ood_alarm"].fillna(False).iloc[0]):
-        out.append(str(known["ood_why"].iloc[0]) if "ood_why" in known else STRANGE)
-    if foreign is not None:
-        out.append(wording.void_sentence([foreign]))
-    if (_rows(prediction.predictions, key)["split"] != str(Split.EXTERNAL)).any():
-        out.append(SEEN)
-    return out
-
-
-def _comparators(row: dict[Any, Any]) -> list[tuple[str, str]]:
-    """Published scores whose fields the case has."""
-    out = []
-    for name, comparator in COMPARATORS.items():
-        try:
-            result = score_row({str(column): value for column, value in row.items()}, name)
-        except DataError:
-            continue
-        after = tuple(field for field in result.used if field in comparator.postoperative_fields)
-        out.append((comparator.title, comparator_words(result.probability, result.eligible, after)))
-    return out
-
-
-def _rows(table: pd.DataFrame, key: Key) -> pd.DataFrame:
-    return table[(table["patient_id"] == key[0]) & (table["side"] == key[1])]

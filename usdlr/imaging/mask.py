@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
@@ -111,7 +112,7 @@ def measure(mask: LesionMask) -> LesionSize:
     return LesionSize(
         box_height_mm=rows * spacing.row_mm,
         box_width_mm=cols * spacing.col_mm,
-        longest_diameter_mm=_longest_diameter(mask.pixels, spacing),
+        longest_diameter_mm=float(pdist(hull_corners(mask)).max()),
         area_mm2=float(mask.pixels.sum()) * spacing.pixel_area_mm2,
     )
 
@@ -133,7 +134,33 @@ def require_plausible(size: LesionSize) -> None:
         )
 
 
-def _longest_diameter(pixels: BoolArray, spacing: Spacing) -> float:
+def hull_corners(mask: LesionMask) -> npt.NDArray[np.float64]:
+    """The pixel corners of a lesion that its diameters are measured between.
+
+    Parameters
+    ----------
+    mask : LesionMask
+        The lesion, with spacing.
+
+    Returns
+    -------
+    float64 array, (corners, 2)
+        Row and column in mm, those of the convex hull; the outer corner of the image's first pixel is at (0, 0).
+
+    Raises
+    ------
+    CaseError
+        If the mask has no spacing.
+
+    Examples
+    --------
+    >>> pixels = np.zeros((4, 4), dtype=bool)
+    >>> pixels[1, 1:3] = True
+    >>> sorted(map(tuple, hull_corners(LesionMask(pixels, Spacing(0.5, 1.0))).tolist()))
+    [(0.5, 1.0), (0.5, 3.0), (1.0, 1.0), (1.0, 3.0)]
+    """
+    spacing = require_spacing(mask.spacing, "the lesion's size")
+    pixels = mask.pixels
     # The farthest pair of corners lies on the convex hull; only a row's first and last pixel can reach it.
     row_hits = np.flatnonzero(pixels.any(axis=1))
     first = pixels[row_hits].argmax(axis=1)
@@ -142,7 +169,6 @@ def _longest_diameter(pixels: BoolArray, spacing: Spacing) -> float:
         [np.column_stack([row_hits + edge, side]) for edge in (0, 1) for side in (first, last)]
     ) * np.array(spacing.as_tuple())
     try:
-        corners = corners[ConvexHull(corners).vertices]
+        return np.asarray(corners[ConvexHull(corners).vertices])
     except QhullError:  # cannot happen for pixels with an area, but corners may round to a line
-        corners = np.unique(corners, axis=0)
-    return float(pdist(corners).max())
+        return np.asarray(np.unique(corners, axis=0))
