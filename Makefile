@@ -9,10 +9,11 @@ TESTS ?= usdlr tests
 PYTEST_ADDOPTS ?=
 MINUTES ?= 60
 
-.PHONY: help install demo test lint check fuzz format breast_lesions_usg lock clean
+.PHONY: help install demo review test lint check fuzz format breast_lesions_usg lock clean
 
 help:
 	@echo "make demo    install, simulate a cohort, run the main job into $(RUNS)/demo"
+	@echo "make review  install, simulate patients, fit a small model, serve the review page on this machine"
 	@echo "make test    install, run every test"
 	@echo "make check   install, then ruff, mypy --strict, import-linter, tests with coverage"
 	@echo "make fuzz MINUTES=60   damaged files for everything that reads somebody else's"
@@ -25,6 +26,16 @@ demo: install
 	$(BIN)/usdlr simulate --out $(RUNS)/demo-cohort --patients $(PATIENTS) --seed $(SEED)
 	$(BIN)/usdlr run experiments/demo/experiment.yaml --data.root $(RUNS)/demo-cohort --out $(RUNS)/demo
 	@echo "Open $(CURDIR)/$(RUNS)/demo/report.html in a browser."
+
+# Small enough to be ready in minutes; what the model says means nothing, which every page says.
+review: install
+	$(BIN)/usdlr simulate --out $(RUNS)/review-cohort --patients 120 --seed $(SEED)
+	$(BIN)/usdlr run experiments/demo/experiment.yaml --config experiments/demo/ci.yaml \
+	  --data.root $(RUNS)/review-cohort --out $(RUNS)/review-model
+	$(BIN)/usdlr simulate --out $(RUNS)/review-patients --patients 40 --seed 7
+	$(BIN)/usdlr ingest $(RUNS)/review-patients --centre simulated --out $(RUNS)/review-tables
+	$(BIN)/usdlr review --bundle $(RUNS)/review-model/bundle --cases $(RUNS)/review-tables/cases.parquet \
+	  --out $(RUNS)/review --on_uncertified zero_miss
 
 breast_lesions_usg: install
 	@test -n "$(DATA)" || { echo "error: name the folder of BrEaST-Lesions-USG: make $@ DATA=FOLDER"; exit 2; }

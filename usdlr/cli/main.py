@@ -31,6 +31,7 @@ COMMANDS = {
     "explain": "write a page per axilla that says what a bundle's answer is made of",
     "bundle": "look into a bundle, verify it, sign it, or make one file of it",
     "validate": "judge a frozen bundle at a new centre by a plan locked beforehand",
+    "review": "serve the review page of a bundle's predictions, and keep its record",
     "embed": "write the networks' embeddings of a cohort as a feature table",
     "evaluate": "judge scores and outcomes of a CSV, whoever made them",
     "samplesize": "how many patients a study needs",

@@ -1,0 +1,132 @@
+"""``usdlr review send | fetch | receive``: reviewed axillae to an archive, ultrasound images from one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from usdlr.cli.parsing import new_parser, parse
+from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.progress import Progress
+from usdlr.review.dicom.admission import Admission
+from usdlr.review.dicom.imports import import_studies
+from usdlr.review.dicom.network import TITLE, Peer, Receiver, send
+from usdlr.review.dicom.web import DicomWeb, Login
+from usdlr.review.sending import FINISHED, send_axilla
+from usdlr.review.store.engine import Store
+from usdlr.review.store.worklist import WorklistQuery, worklist
+
+USER, PASSWORD, TOKEN = "USDLR_PACS_USER", "USDLR_PACS_PASSWORD", "USDLR_PACS_TOKEN"  # names, no secrets
+_PAGE = 200
+
+
+def send_reviews(argv: Sequence[str], place: Callable[[Any], None], opened: Callable[[Any], Store]) -> None:
+    """Send axillae whose review is finished.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Words after ``usdlr review send``.
+    place : callable
+        Adds the options that say where the review lies.
+    opened : callable
+        Opens it.
+    """
+    parser = new_parser("review send", "Send finished reviews to an archive: report (SR), segmentation, summary.")
+    _archive(parser)
+    parser.add_argument("--case", type=list[int], default=[], help="numbers of cases (default: all that are finished)")
+    place(parser)
+    options = parse(parser, argv)
+    deliver, where, close = _deliverer(options)
+    store = opened(options)
+    try:
+        rows = _finished(store, set(options.case))
+        with Progress("send", len(rows)) as progress:
+            count = 0
+            for token in rows:
+                count += send_axilla(store, token, deliver, where)
+                progress.advance()
+    finally:
+        close()
+        store.close()
+    print(f"{len(rows)} axillae, {count} objects, all confirmed by {where}")
+
+
+def _finished(store: Store, chosen: set[int]) -> list[str]:
+    found: dict[int, str] = {}
+    page = 1
+    while True:
+        part = worklist(store, WorklistQuery(status=FINISHED, page=page, size=_PAGE))
+        found |= {row.number: row.token for row in part.rows}
+        if page >= part.pages:
+            break
+        page += 1
+    lacking = sorted(chosen - set(found))
+    if lacking:
+        raise DataError(
+            f"found case {lacking[0]} not finished, or not there, expected a verdict on it; review it first, or leave "
+            "its number out"
+        )
+    if not found:
+        raise DataError("found no finished review, expected at least one; review a case first")
+    return [found[number] for number in sorted(chosen or found)]
+
+
+def fetch_studies(argv: Sequence[str]) -> None:
+    """Fetch studies by DICOMweb into a folder that ``usdlr ingest`` reads."""
+    parser = new_parser("review fetch", "Fetch ultrasound studies by DICOMweb for usdlr ingest.")
+    parser.add_argument("--web", type=str, required=True, help="DICOMweb address of the archive")
+    parser.add_argument("--patient", type=str, default="", help="patient id, without wildcards")
+    parser.add_argument("--date", type=str, default="", help="YYYYMMDD, or YYYYMMDD-YYYYMMDD")
+    parser.add_argument("--target", type=str, required=True, help="folder for the images")
+    options = parse(parser, argv)
+    with DicomWeb(options.web, _login()) as archive:
+        studies = archive.find(patient_id=options.patient, date=options.date)
+        if not studies:
+            raise DataError("found no ultrasound study that fits, expected at least one; check patient and date")
+        imported = import_studies(archive, [study.study_uid for study in studies], Path(options.target))
+    print(f"{len(studies)} studies: {imported.sentence()}")
+    print(f"next: usdlr ingest {options.target} --centre dicom --out TABLES")
+
+
+def receive_images(argv: Sequence[str]) -> None:
+    """Take C-STORE from archives on a list until interrupted."""
+    parser = new_parser("review receive", "Receive ultrasound images by C-STORE for usdlr ingest, until Ctrl-C.")
+    parser.add_argument("--callers", type=list[str], required=True, help="titles (AE) that may send")
+    parser.add_argument("--host", type=str, default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=11112, help="port to listen on; 0: one that is free")
+    parser.add_argument("--title", type=str, default=TITLE, help="what senders call this receiver")
+    parser.add_argument("--target", type=str, required=True, help="folder for the images")
+    options = parse(parser, argv)
+    gate = Admission(Path(options.target))
+    with Receiver(gate, options.callers, host=options.host, port=options.port, title=options.title) as receiver:
+        print(f"receiving as {options.title} at {receiver.host}:{receiver.port}  (Ctrl-C ends it)", flush=True)
+        threading.Event().wait()
+
+
+def _archive(parser: Any) -> None:
+    parser.add_argument("--web", type=str | None, default=None, help="DICOMweb address of the archive (STOW)")
+    parser.add_argument("--peer", type=str | None, default=None, help="or HOST:PORT:TITLE of one that takes C-STORE")
+
+
+def _deliverer(options: Any) -> tuple[Callable[[Sequence[Dataset]], Sequence[str]], str, Callable[[], None]]:
+    if (options.web is None) == (options.peer is None):
+        raise ConfigError("found neither or both of --web and --peer, expected one of them; say where to send")
+    if options.web is not None:
+        archive = DicomWeb(options.web, _login())
+        return archive.store, "DICOMweb", archive.close
+    parts = options.peer.rsplit(":", 2)
+    if len(parts) != 3 or not parts[1].isdigit():
+        raise ConfigError(f"found --peer {options.peer}, expected HOST:PORT:TITLE; correct it")
+    peer = Peer(parts[0], int(parts[1]), parts[2])
+    return (lambda objects: send(objects, peer)), peer.title, lambda: None
+
+
+def _login() -> Login:
+    """From the environment: a command line is seen by everybody on the machine."""
+    return Login(os.environ.get(USER, ""), os.environ.get(PASSWORD, ""), os.environ.get(TOKEN, ""))
