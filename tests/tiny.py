@@ -26,6 +26,14 @@ TINY = {
     "selection.bootstraps": "2",
 }
 
+# A shell that starts work in the background lets it ignore Ctrl-C; a terminal does not.
+AS_IN_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from usdlr.cli.main import entry_point
+entry_point()
+"""
+
 
 def tiny_words(cohort: Path, out: Path, *overrides: str) -> list[str]:
     """Words of the command line after ``usdlr run``."""

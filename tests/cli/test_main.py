@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.tiny import DEMO, tiny_words
+from tests.tiny import AS_IN_A_TERMINAL, DEMO, tiny_words
 from usdlr.cli.main import COMMANDS, main
 from usdlr.core import tables
 from usdlr.core.hashing import table_hash
@@ -229,15 +229,6 @@ def test_predict_defers_without_a_certified_contract(
     assert "expected one of 0, 1" in refused(capsys, *words, "--out", tmp_path / "q", "--member", "7")
     assert "on_uncertified" in refused(capsys, *words, "--out", tmp_path / "q", "--on_uncertified", "guess")
     assert not (tmp_path / "q").exists()
-
-
-# A shell that starts work in the background lets it ignore Ctrl-C; a terminal does not.
-AS_IN_A_TERMINAL = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from usdlr.cli.main import entry_point
-entry_point()
-"""
 
 
 @pytest.mark.slow

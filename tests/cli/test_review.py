@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.tiny import AS_IN_A_TERMINAL
 from usdlr.cli.main import main
 
 
@@ -30,7 +31,7 @@ def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a review that was served, asked, and interrupted. Tests must not change it."""
     out, port = tmp_path_factory.mktemp("served") / "review", free_port()
     command = [
-        *(sys.executable, "-m", "usdlr.cli.main", "review", "--bundle", str(run_folder / "bundle")),
+        *(sys.executable, "-c", AS_IN_A_TERMINAL, "review", "--bundle", str(run_folder / "bundle")),
         *("--cases", str(run_folder / "cases.parquet"), "--out", str(out), "--port", str(port)),
         *("--explain", "false", "--jobs", "1"),
     ]
