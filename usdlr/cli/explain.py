@@ -22,7 +22,7 @@ from usdlr.core.types import OnUncertified
 from usdlr.decision import wording
 from usdlr.inference.bundle import Bundle, load_bundle
 from usdlr.inference.bundle_files import MANIFEST
-from usdlr.inference.case_notes import Key, axilla_rows, axilla_warnings, published_scores
+from usdlr.inference.case_notes import Key, axilla_rows, axilla_warnings, comparators
 from usdlr.inference.explain import explain
 from usdlr.inference.explain_occlusion import PATCH_MM
 from usdlr.inference.explain_table import EXPLANATIONS, explanations_table
@@ -170,5 +170,5 @@ def _inputs(
         margin_mm=margin_mm,
         modalities=bundle.preparation.network.modalities,
         warnings=axilla_warnings(prediction, key, foreign if away else None),
-        comparators=published_scores(tumours(rows).iloc[0].to_dict()),
+        comparators=comparators(bundle, tumours(rows).iloc[0].to_dict()),
     )

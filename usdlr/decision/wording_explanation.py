@@ -37,6 +37,7 @@ MAPS_SHOW = (
     "map is no finer than the network's last layer and does not outline disease."
 )
 STRANGE = "Unlike the patients that the model was made with: the answer may not hold for this patient."
+SIZE_ALONE = "Tumour size alone"
 SEEN = "This patient was used to make the model: the prediction proves nothing about it."
 NOT_REACHED = "not reached"
 GRAD_CAM_NOTE = (
@@ -273,6 +274,35 @@ def comparator_words(probability: float | None, eligible: bool | None, after_sur
     said = percent(probability) if probability is not None else ("applies" if eligible else "does not apply")
     read = ", ".join(name.replace("_", " ") for name in after_surgery)
     return f"{said}, read with {read}, known only after surgery" if read else said
+
+
+def size_alone_words(
+    size_mm: float, said: Mapping[Stage, float], axillae: Mapping[Stage, int], *, beyond: bool = False
+) -> str:
+    """What a logistic curve of tumour size says where the model reads images too.
+
+    Parameters
+    ----------
+    size_mm : float
+        Of the largest lesion.
+    said : mapping of Stage to float
+        Probability by stage.
+    axillae : mapping of Stage to int
+        Training axillae behind each.
+    beyond : bool
+        Whether no training axilla was as small or as large.
+
+    Examples
+    --------
+    >>> size_alone_words(23.0, {Stage.SLN: 0.412}, {Stage.SLN: 210})
+    '23.0 mm: P(SLN positive) 41.2 % (logistic curve of 210 training axillae)'
+    """
+    names = {Stage.SLN: "P(SLN positive)", Stage.NSLN: "P(NSLN positive | SLN positive)"}
+    parts = [f"{names[stage]} {percent(value)}" for stage, value in said.items()]
+    counts = " and ".join(str(axillae[stage]) for stage in said)
+    curve = "logistic curve" if len(said) == 1 else "logistic curves"
+    far = "; no training axilla had this size" if beyond else ""
+    return f"{size_mm:.1f} mm: {', '.join(parts)} ({curve} of {counts} training axillae{far})"
 
 
 def neighbours_sentence(found: Sequence[Neighbour]) -> str:

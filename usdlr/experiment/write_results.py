@@ -25,6 +25,7 @@ from usdlr.experiment.neighbours import training_neighbours
 from usdlr.experiment.ood_fit import fold_seen, write_reference
 from usdlr.experiment.results import run_metrics
 from usdlr.experiment.selections import chosen_features, fitted_nomograms, readout_nomograms
+from usdlr.experiment.size_alone import size_alone
 from usdlr.experiment.truth import run_ceilings, run_scenario
 from usdlr.inference.axillae import axilla_table
 from usdlr.inference.bundle_files import write_bundle
@@ -102,7 +103,7 @@ def write_results(config: ExperimentConfig, layout: Layout, external: ExternalSt
         on_uncertified=config.on_uncertified,
         card={key: metrics[key] for key in ("experiment", "question", "simulated", "proxies", "endpoints", "cohort")}
         | {"ingest": config.data.ingest.as_dict()},
-        extras={REFERENCE: reference} | near,
+        extras={REFERENCE: reference} | near | size_alone(layout, cases, axilla_labels(cases, config.data)),
     )
     origin = provenance.as_dict() | {"bundle": file_hash(manifest)[:SHORT]}
     predictions, metrics = external.judge(predictions, metrics, provenance)

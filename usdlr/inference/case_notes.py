@@ -13,7 +13,9 @@ from usdlr.core.errors import DataError
 from usdlr.core.types import Split
 from usdlr.decision import wording
 from usdlr.decision.wording_explanation import SEEN, STRANGE, comparator_words
+from usdlr.inference.bundle import Bundle
 from usdlr.inference.predictor import Prediction
+from usdlr.inference.size_alone import bundle_size_curves, size_alone
 
 Key = tuple[str, str]
 
@@ -53,6 +55,24 @@ def axilla_warnings(prediction: Prediction, key: Key, foreign: str | None) -> li
     if (axilla_rows(prediction.predictions, key)["split"] != str(Split.EXTERNAL)).any():
         out.append(SEEN)
     return out
+
+
+def comparators(bundle: Bundle, row: Mapping[Any, Any]) -> list[tuple[str, str]]:
+    """What stands beside a model's answer: tumour size alone, and published scores whose fields a case has.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    row : mapping
+        Of ``cases``.
+
+    Raises
+    ------
+    BundleError
+        If the bundle's curves of tumour size are damaged.
+    """
+    return [*size_alone(bundle_size_curves(bundle), row), *published_scores(row)]
 
 
 def published_scores(row: Mapping[Any, Any]) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from usdlr.core.types import ExclusionCode, OnUncertified, Side, Site
 from usdlr.decision.wording_explanation import number, variable_words
 from usdlr.imaging.store import read_case, read_png
 from usdlr.inference.bundle import load_bundle
-from usdlr.inference.case_notes import published_scores
+from usdlr.inference.case_notes import comparators
 from usdlr.inference.stream import StreamSettings, predict_stream
 from usdlr.review.answering import Seen, answered, bar_end, image_record, model_record, plain_row, seen_on
 from usdlr.review.records import AxillaRecord, ModelRecord
@@ -138,7 +138,7 @@ def read_list(
                     for at, row in enumerate(shown, start=1)
                 ),
                 clinical=clinical_words(first),
-                comparators=tuple(published_scores(first)),
+                comparators=tuple(comparators(bundle, first)),
                 bundle_id=bundle.bundle_id,
                 digest=bundle.digest,
                 row=first,
