@@ -1,4 +1,4 @@
-"""How long the worklist takes with 5,000 axillae: ``python -m tests.review.store.speed [--url URL]``.
+"""How long the worklist and a check take with 5,000 axillae: ``python -m tests.review.store.speed [--url URL]``.
 
 Without ``--url`` a SQLite file of its own is used, and a PostgreSQL server of its own where one is installed.
 """
@@ -19,8 +19,10 @@ from tests.review.store.postgres import Server, binaries
 from usdlr.core.types import RiskGroup
 from usdlr.review.records import Act, Status
 from usdlr.review.store.acting import Done, act
+from usdlr.review.store.checking import check
 from usdlr.review.store.engine import Store, open_store
 from usdlr.review.store.loading import load_axillae
+from usdlr.review.store.reading import state
 from usdlr.review.store.worklist import WorklistQuery, neighbours, worklist
 
 QUERIES: dict[str, WorklistQuery] = {
@@ -66,6 +68,11 @@ def measure(store: Store, count: int = 5000, repeats: int = 40) -> dict[str, tup
             timed(name, lambda: worklist(store, asked))  # noqa: B023
             token = chance.choice(records).token
             timed(f"neighbours: {name}", lambda: neighbours(store, asked, token))  # noqa: B023
+    # One more act each makes it 10,000 events.
+    for record in records:
+        act(store, wish(Act.COMMENT, record.token, state(store, record.token).version), readers[1])
+    for _ in range(3):
+        timed("check", lambda: check(store).whole or sys.exit("not whole"))
     return {
         name: (float(np.median(t)), float(np.percentile(t, 95)), float(np.median(own[name])))
         for name, t in times.items()

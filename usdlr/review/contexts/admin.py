@@ -29,6 +29,8 @@ class AccountRow:
         Who checks the password: empty for usdlr itself.
     sessions : int
         Open sessions of the account.
+    locked : int
+        Minutes until the name may be tried again wherever it was guessed at too often; 0 where it may be.
     """
 
     id: int
@@ -40,6 +42,7 @@ class AccountRow:
     own: bool
     provider: str
     sessions: int
+    locked: int
 
 
 @dataclass(frozen=True)

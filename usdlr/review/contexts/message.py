@@ -81,6 +81,53 @@ class ConflictPage:
 
 
 @dataclass(frozen=True)
+class KeptPage:
+    """Something was sent while the session was over or the database did not answer: nothing that was typed is lost.
+
+    Parameters
+    ----------
+    frame : Frame
+        Around the page.
+    headline, sentence : str
+        What happened, and what it means.
+    signs_in : bool
+        Whether one has to sign in first.
+    signed_in : bool
+        Whether somebody has signed in again, whose name it will have.
+    button : str
+        What the form's button says.
+    path : str
+        Where the form is sent.
+    token : str
+        Of the axilla.
+    act_words : str
+        What was asked for.
+    shown : str
+        The group or the colleague that was chosen; empty without one.
+    fields : tuple of (str, str)
+        Everything that was sent but the words, to be sent again: the version that was seen and the request's key too.
+    typed : str
+        The words, to be read and corrected.
+    asks_words : bool
+        Whether the form had a field for words.
+    """
+
+    frame: Frame
+    headline: str
+    sentence: str
+    signs_in: bool
+    signed_in: bool
+    button: str
+    path: str
+    token: str
+    act_words: str
+    shown: str
+    fields: tuple[tuple[str, str], ...]
+    typed: str
+    asks_words: bool
+
+
+@dataclass(frozen=True)
 class HelpPage:
     """What colours, numbers, states and keys mean.
 

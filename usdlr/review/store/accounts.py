@@ -17,7 +17,7 @@ from usdlr.review.store import schema
 from usdlr.review.store.attempts import blocked_for, count_attempt, forget
 from usdlr.review.store.audit import SYSTEM, append
 from usdlr.review.store.engine import Store
-from usdlr.review.store.passwords import good_password, hash_password, outdated, right_password
+from usdlr.review.store.passwords import fingerprint, good_password, hash_password, outdated, right_password
 from usdlr.review.store.people import (
     account_of,
     accounts,
@@ -29,11 +29,13 @@ from usdlr.review.store.people import (
     external_account,
     held_row,
     is_disabled,
+    locked,
     make,
     named_row,
     proper,
     record_change,
     set_role,
+    unlock,
 )
 from usdlr.review.store.plain import text_hash
 from usdlr.review.store.sessions import Session, SignedIn, begin, end_all, session, sign_out, start_session
@@ -50,12 +52,14 @@ __all__ = [
     "external_account",
     "first_administrator",
     "is_disabled",
+    "locked",
     "redeem",
     "session",
     "set_role",
     "sign_in",
     "sign_out",
     "start_session",
+    "unlock",
 ]
 
 _WRONG = "The name or the password is wrong."
@@ -132,7 +136,9 @@ def sign_in(store: Store, name: str, password: str, *, client: str, now: datetim
         A refusal does not tell whether there is such a name, in its words or its time.
     """
     moment = now or store.clock()
-    at, typed = moment.timestamp(), name.strip().casefold()[:320].encode("utf-8", "replace").decode()
+    # What no database can hold becomes what no name has.
+    typed = name.strip().casefold()[:320].encode("utf-8", "replace").decode().replace("\x00", "?")
+    at = moment.timestamp()
     # In turn with all writers: attempts at once must count each other.
     with store.writing() as connection:
         wait = blocked_for(connection, typed, client, at)
@@ -152,6 +158,8 @@ def sign_in(store: Store, name: str, password: str, *, client: str, now: datetim
             forget(connection, typed, client)
             if again is not None:
                 connection.execute(update(schema.account).where(schema.account.c.id == row.id).values(password=again))
+                told = {"password": "hashed anew", "secret": fingerprint(again)}
+                record_change(connection, store, SYSTEM, row.name, {}, told)
             append(connection, account=row.name, kind="sign_in", after={"provider": ""}, at=store.at())
             return begin(connection, account_of(row), moment)
         # What was typed is not written down where nobody has that name: it may be a password.
@@ -218,4 +226,5 @@ def change_password(store: Store, account: Account, password: str, *, old: str |
         who = row.name if by.id == account.id else administrator(connection, by)
         connection.execute(update(schema.account).where(schema.account.c.id == row.id).values(password=hashed))
         end_all(connection, row.id)
-        record_change(connection, store, who, row.name, {}, {"password": "changed"})
+        told = {"password": "changed", "secret": fingerprint(hashed)}
+        record_change(connection, store, who, row.name, {}, told)

@@ -153,7 +153,7 @@ def append_all(connection: Connection, entries: Iterable[Entry], *, at: str) -> 
         texts = {"before": canonical(plain["before"]), "after": canonical(plain["after"]), "hash": written}
         rows.append(plain | texts)
         # As it will be read again: tuples are lists, keys are text.
-        found.append(_event(plain | texts))
+        found.append(event_of(plain | texts))
         previous = written
     if rows:
         connection.execute(insert(table), rows)
@@ -194,13 +194,25 @@ def events(store: Store, *, token: str | None = None, after: int = 0, limit: int
     if token is not None:
         query = query.where(table.c.token == token)
     with store.reading() as connection:
-        return [_event(row._mapping) for row in connection.execute(query)]
+        return [event_of(row._mapping) for row in connection.execute(query)]
 
 
 def events_of(connection: Connection, token: str) -> list[Event]:
     """All entries of an axilla, in their order."""
     query = select(table).where(table.c.token == token).order_by(table.c.number)
-    return [_event(row._mapping) for row in connection.execute(query)]
+    return [event_of(row._mapping) for row in connection.execute(query)]
+
+
+def event_of(row: Mapping[Any, Any]) -> Event:
+    """An entry from its row.
+
+    Raises
+    ------
+    ValueError
+        If somebody wrote there what is no JSON.
+    """
+    plain = {str(name): value for name, value in row.items()}
+    return Event(**plain | {"before": json.loads(plain["before"]), "after": json.loads(plain["after"])})
 
 
 def anchor(store: Store) -> Anchor:
@@ -267,7 +279,7 @@ def _wrong(row: Row[Any], expected: int, previous: str) -> str:
     if row.previous != previous:
         return f"entry {expected} does not follow the one before it"
     try:
-        found = _event(row._mapping)
+        found = event_of(row._mapping)
         texts = canonical(found.before), canonical(found.after)
         written = event_hash({name: getattr(found, name) for name in table.c.keys()})  # noqa: SIM118
     except (ValueError, TypeError) as error:
@@ -275,8 +287,3 @@ def _wrong(row: Row[Any], expected: int, previous: str) -> str:
     if texts != (row.before, row.after) or written != row.hash:
         return f"entry {expected} was changed"
     return ""
-
-
-def _event(row: Mapping[Any, Any]) -> Event:
-    plain = {str(name): value for name, value in row.items()}
-    return Event(**plain | {"before": json.loads(plain["before"]), "after": json.loads(plain["after"])})

@@ -7,6 +7,7 @@ import re
 
 from usdlr.core.errors import InputError
 from usdlr.review.records import NEEDS_REASON, Act, Action, Opinion
+from usdlr.review.store.plain import storable
 
 LONGEST_REASON = 4000
 MOST_POINTS = 100_000
@@ -50,6 +51,12 @@ def check(action: Action) -> None:
     ...
     usdlr.core.errors.InputError: found no reason, expected one for 'reject'; write it in a few words
     """
+    for text in (action.token, action.key, action.reason, action.colleague, action.image, *action.used):
+        if not storable(text):
+            raise InputError(
+                "found a character that cannot be stored (U+0000, or half of one), expected text; type it anew instead "
+                "of pasting it"
+            )
     if not _KEY.fullmatch(action.key):
         raise InputError("found a request without a proper name, expected one of its own; open the page again")
     if (action.act in NEEDS_REASON or action.act is Act.COMMENT) and not action.reason.strip():

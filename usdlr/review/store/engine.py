@@ -19,12 +19,17 @@ from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
-from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.errors import ConfigError, DataError, InputError
 from usdlr.review.store import schema
 from usdlr.review.store.migrate import migrate
+from usdlr.review.store.plain import all_storable
 
 BUSY_MS = 15_000
 _WRITE = "usdlr_write"
+
+
+class StoreAwayError(DataError):
+    """The database does not answer; whether the last request was recorded is not known, and it can be sent again."""
 
 
 def utc_now() -> datetime:
@@ -125,7 +130,7 @@ def _explained() -> Iterator[None]:
         yield
     except OperationalError as error:
         words = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no reason given"
-        raise DataError(
+        raise StoreAwayError(
             f"found the review database unable to answer ({words}), expected it to read and write; free space or "
             "restart it, then send the same again: what was recorded already is recorded once"
         ) from error
@@ -134,7 +139,7 @@ def _explained() -> Iterator[None]:
             # A defect of usdlr; its traceback must not show the row, which PostgreSQL tells in a further line.
             lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
             raise type(error)(error.statement, {}, Exception(lines[0]), hide_parameters=True) from None
-        raise DataError(
+        raise StoreAwayError(
             "found the connection to the review database cut, expected it to last; send the same again: what was "
             "recorded already is recorded once"
         ) from error
@@ -218,14 +223,28 @@ def make_engine(url: str) -> Engine:
         )
         event.listen(engine, "connect", _sqlite_connected)
         event.listen(engine, "begin", _sqlite_begin)
+        event.listen(engine, "before_cursor_execute", _only_text)
         return engine
     if backend == "postgresql":
         found = found.set(drivername="postgresql+psycopg")
-        return create_engine(found, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        engine = create_engine(found, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        event.listen(engine, "before_cursor_execute", _only_text)
+        return engine
     raise ConfigError(
         f"found a database of the kind {backend!r}, expected a SQLite file (sqlite:///PATH) or PostgreSQL "
         "(postgresql+psycopg://USER@HOST/DATABASE); choose one"
     )
+
+
+def _only_text(
+    connection: Connection, cursor: object, statement: str, parameters: Any, context: object, many: bool
+) -> None:
+    """Refuse what PostgreSQL cannot hold on either database, in words: whoever asks may have pasted it."""
+    if not all_storable(parameters):
+        raise InputError(
+            "found a character that cannot be stored (U+0000, or half of one), expected text; type it anew instead of "
+            "pasting it"
+        )
 
 
 def _private(path: Path) -> None:

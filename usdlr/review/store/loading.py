@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ from usdlr.review.records import Answered, AxillaRecord, ImageRecord, ModelRecor
 from usdlr.review.store import schema
 from usdlr.review.store.audit import Entry, append_all
 from usdlr.review.store.engine import Store
-from usdlr.review.store.plain import alike, canonical, finite, text_hash
+from usdlr.review.store.plain import alike, all_storable, canonical, finite, text_hash
 from usdlr.review.store.told import LOADED
 
 CHUNK = 100
@@ -92,6 +92,11 @@ def load_axillae(store: Store, axillae: Iterable[AxillaRecord]) -> LoadReport:
                     f"found a control character in the identifiers of axilla {record.number}, expected plain text; "
                     "mend the cases table"
                 )
+            if not all_storable(record):
+                raise InputError(
+                    f"found a character in axilla {record.number} that cannot be stored (U+0000, or half of one), "
+                    "expected text; mend the cases table"
+                )
         with store.writing() as connection:
             report = _load(connection, chunk, report, store.at())
     return report
@@ -150,8 +155,11 @@ def _load(connection: Connection, chunk: list[AxillaRecord], report: LoadReport,
 
 
 def _content(record: AxillaRecord) -> dict[str, Any]:
-    """What an axilla's prediction is, wherever its files lie."""
-    plain = plain_record(record)
+    return content_of(plain_record(record))
+
+
+def content_of(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What an axilla's prediction is, wherever its files lie, of a record as plain data."""
     images = [{name: value for name, value in one.items() if name not in _PLACES} for one in plain["images"]]
     kept = {name: value for name, value in plain.items() if name not in _PLACES}
     row = {name: value for name, value in kept["row"].items() if not name.endswith("_path")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from alembic.config import Config
@@ -32,6 +33,11 @@ def newest() -> str:
 def revision(connection: Connection) -> str | None:
     """The layout that a database has; ``None`` for one without."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def steps() -> list[ModuleType]:
+    """All migrations as modules, the first one first."""
+    return [step.module for step in reversed(list(_scripts()[1].walk_revisions()))]
 
 
 def migrate(connection: Connection) -> None:
@@ -66,10 +72,10 @@ def migrate(connection: Connection) -> None:
             "open it with that version"
         )
 
-    def steps(current: Any, _: MigrationContext) -> Any:
+    def upgrades(current: Any, _: MigrationContext) -> Any:
         return scripts._upgrade_revs("head", current)
 
-    with EnvironmentContext(config, scripts, fn=steps) as environment:
+    with EnvironmentContext(config, scripts, fn=upgrades) as environment:
         environment.configure(connection=connection, target_metadata=schema.metadata, transactional_ddl=True)
         environment.run_migrations()
 

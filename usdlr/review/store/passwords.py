@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from usdlr.core.errors import InputError
+from usdlr.review.store.plain import text_hash
 
 SHORTEST, LONGEST, DISTINCT = 12, 256, 5
 _HASHER = PasswordHasher()
@@ -71,6 +72,19 @@ def right_password(stored: str | None, password: str) -> bool:
 def outdated(stored: str) -> bool:
     """Whether a hash was made with weaker settings than today's."""
     return _HASHER.check_needs_rehash(stored)
+
+
+def fingerprint(stored: str) -> str:
+    """What the log tells of a stored hash, so that another one put in its place is found; nobody can guess from it.
+
+    The stored hash has a salt of its own, which this does not tell.
+
+    Examples
+    --------
+    >>> len(fingerprint("$argon2id$..."))
+    64
+    """
+    return text_hash(f"stored password\x1f{stored}")
 
 
 @cache

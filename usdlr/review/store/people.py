@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from usdlr.core.errors import InputError
 from usdlr.review.records import Account, Role
 from usdlr.review.store import schema
+from usdlr.review.store.attempts import lift, locked_for
 from usdlr.review.store.audit import SYSTEM, append
 from usdlr.review.store.engine import Store
-from usdlr.review.store.passwords import good_password, hash_password
+from usdlr.review.store.passwords import fingerprint, good_password, hash_password
 from usdlr.review.store.sessions import end_all
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{1,63}")
@@ -109,6 +110,30 @@ def is_disabled(store: Store, account: Account) -> bool:
         return bool(held_row(connection, account).disabled)
 
 
+def locked(store: Store) -> dict[int, int]:
+    """Seconds until the names that were guessed at too often may be tried again everywhere, by account number."""
+    now = store.clock().timestamp()
+    with store.reading() as connection:
+        rows = connection.execute(select(schema.account.c.id, schema.account.c.name)).all()
+        found = {int(row.id): locked_for(connection, row.name, now) for row in rows}
+    return {number: wait for number, wait in found.items() if wait}
+
+
+def unlock(store: Store, account: Account, *, by: Account | None) -> None:
+    """Let a name be tried again at once, wherever it is locked; an address that tried many names stays locked.
+
+    Raises
+    ------
+    InputError
+        If ``by`` is no administrator.
+    """
+    with store.writing() as connection:
+        who = administrator(connection, by)
+        row = held_row(connection, account)
+        lift(connection, row.name)
+        record_change(connection, store, who, row.name, {}, {"lockout": "lifted"})
+
+
 def external_account(store: Store, subject: str, display: str, role: Role, *, provider: str) -> Account:
     """The account of somebody whom a hospital's own sign-in has checked; made at the first time.
 
@@ -186,7 +211,8 @@ def make(
     connection.execute(
         insert(place).values(id=number, password=password, disabled=False, subject=subject or name, **values)
     )
-    record_change(connection, store, who, name, {}, {"made": True} | values)
+    told = {"made": True} | values | ({"secret": fingerprint(password)} if password else {})
+    record_change(connection, store, who, name, {}, told)
     return Account(int(number or 0), name, shown, role)
 
 

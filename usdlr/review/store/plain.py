@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -33,6 +34,42 @@ def canonical(value: Any) -> str:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     except (ValueError, TypeError) as error:
         raise InputError(f"found data that cannot be stored ({error}), expected finite numbers and text") from error
+
+
+def storable(text: str) -> bool:
+    r"""Whether every database can hold a text: no U+0000, no half of a surrogate pair.
+
+    Examples
+    --------
+    >>> storable("Größe 5 µm 🙂"), storable("a\x00b"), storable("\ud800")
+    (True, False, False)
+    """
+    if "\x00" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def all_storable(value: Any) -> bool:
+    r"""Whether :func:`storable` holds for every text in plain data or a record, names of fields too.
+
+    Examples
+    --------
+    >>> all_storable({"notes": [("fine", 1.5)]}), all_storable({"notes": [("\x00", 1.5)]})
+    (True, False)
+    """
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return all(all_storable(name) and all_storable(item) for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(all_storable(item) for item in value)
+    if is_dataclass(value):
+        return all(all_storable(getattr(value, one.name)) for one in fields(value))
+    return True
 
 
 def text_hash(text: str) -> str:

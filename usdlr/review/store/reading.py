@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
@@ -13,6 +13,7 @@ from usdlr.review.records import (
     Act,
     AxillaRecord,
     AxillaState,
+    Event,
     ImageRecord,
     ModelRecord,
     from_plain,
@@ -153,7 +154,12 @@ def put_explanation(
 
 def _answered(connection: Connection, token: str) -> int:
     """Version of an axilla at which its answer last changed."""
-    kinds = [event.kind for event in events_of(connection, token) if event.kind in {LOADED, *Act}]
+    return answered_at(events_of(connection, token))
+
+
+def answered_at(events: Iterable[Event]) -> int:
+    """Version of an axilla at which its answer last changed, from all its events."""
+    kinds = [event.kind for event in events if event.kind in {LOADED, *Act}]
     return max((number for number, kind in enumerate(kinds, start=1) if kind in _CHANGES), default=0)
 
 

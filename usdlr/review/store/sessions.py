@@ -80,6 +80,7 @@ def session(
     now: datetime | None = None,
     idle_minutes: float = IDLE_MINUTES,
     absolute_hours: float = ABSOLUTE_HOURS,
+    touch: bool = True,
 ) -> Session | None:
     """The session of a token; ``None`` if there is none, it is over, or its account is closed.
 
@@ -93,6 +94,8 @@ def session(
         With its zone; the store's clock without it.
     idle_minutes, absolute_hours : float
         Longest time without a request, and of a session as a whole.
+    touch : bool
+        Whether this counts as a request of the person; what a page asks for by itself must not keep a session awake.
     """
     if not token or not token.isascii() or len(token) > 128:
         return None
@@ -112,7 +115,7 @@ def session(
         with store.writing(head=False) as connection:
             connection.execute(delete(place).where(place.c.id == key))
         return None
-    if at - row.seen > min(_TOUCH_S, idle_minutes * 20):
+    if touch and at - row.seen > min(_TOUCH_S, idle_minutes * 20):
         with store.writing(head=False) as connection:
             connection.execute(update(place).where(place.c.id == key, place.c.seen < at).values(seen=at))
     return Session(Account(row.id, row.name, row.display, Role(row.role)), csrf_of(token))

@@ -1,12 +1,14 @@
 """The worklist: filter, search, sort, page; and the way from one axilla to the next in the same order.
 
 In hidden reading the order is a reader's own, at random but always the same, and nothing of the model's answer is
-shown, filtered or sorted by before the reader's own opinion is recorded; nor what other readers did.
+shown, filtered or sorted by before the reader's own opinion is recorded; nor its warnings, nor what other readers did.
+Quality flags speak of the image, and stay.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -22,6 +24,7 @@ from usdlr.review.store.loading import search_text
 
 LARGEST_PAGE = 500
 LONGEST_SEARCH = 200
+_NO_FLAGS = "[]"
 _STATUS_ORDER = {str(status): place for place, status in enumerate(Status)}
 _GROUP_ORDER = {str(group): place for place, group in enumerate(RiskGroup)}
 
@@ -96,7 +99,7 @@ class WorklistRow:
     flags : tuple of str
         Quality flags, in words.
     warnings : bool
-        Whether the answer carries a warning.
+        Whether the answer carries a warning; not said while hidden.
     status : Status
         Where it stands; in hidden reading without other readers' doings before the reader's own opinion.
     assigned : str
@@ -190,13 +193,35 @@ def worklist(store: Store, query: WorklistQuery) -> WorklistPage:
         ordered = parts.ordered(connection, and_(*parts.wanted))
         pages = max(1, -(-len(ordered) // query.size))
         page = min(query.page, pages)
-        tokens = [token for token, _ in ordered[(page - 1) * query.size : page * query.size]]
-        found = connection.execute(select(*parts.columns).select_from(parts.joined).where(place.c.token.in_(tokens)))
-        rows = {row.token: _row(row) for row in found}
+        shown = parts.rows(connection, ordered[(page - 1) * query.size : page * query.size])
         done, count = connection.execute(select(finished.scalar_subquery(), everything.scalar_subquery())).one()
     upcoming = next((token for token, waits in ordered if waits), None)
-    shown = tuple(rows[token] for token in tokens)
     return WorklistPage(shown, len(ordered), page, pages, done, count, upcoming)
+
+
+def listed(store: Store, query: WorklistQuery, most: int) -> tuple[tuple[WorklistRow, ...], int]:
+    """The list without pages, to be printed.
+
+    Parameters
+    ----------
+    store : Store
+        Where.
+    query : WorklistQuery
+        Filter and order; pages do not matter.
+    most : int
+        At most so many rows.
+
+    Returns
+    -------
+    rows : tuple of WorklistRow
+        The first of them, all from one moment.
+    total : int
+        How many the filters let through.
+    """
+    parts = _Parts(query)
+    with store.reading() as connection:
+        ordered = parts.ordered(connection, and_(*parts.wanted))
+        return parts.rows(connection, ordered[:most]), len(ordered)
 
 
 def neighbours(store: Store, query: WorklistQuery, token: str) -> tuple[str | None, str | None]:
@@ -249,7 +274,7 @@ class _Parts:
             case((self.open, place.c.p_sln), else_=null()).label("p_sln"),
             case((self.open, place.c.p_nsln), else_=null()).label("p_nsln"),
             place.c.flags,
-            place.c.warned,
+            case((self.open, place.c.warned), else_=False).label("warned"),
             status.label("status"),
             place.c.assigned,
             case((self.open, place.c.verdicts), else_=0).label("verdicts"),
@@ -277,6 +302,13 @@ class _Parts:
             rows.sort(key=lambda row: sha256((start + row[0]).encode()).digest())
         return rows
 
+    def rows(self, connection: Connection, ordered: Sequence[tuple[str, bool]]) -> tuple[WorklistRow, ...]:
+        """What the list shows of these axillae, in their order."""
+        tokens = [token for token, _ in ordered]
+        query = select(*self.columns).select_from(self.joined).where(schema.axilla.c.token.in_(tokens))
+        found = {row.token: _row(row) for row in connection.execute(query)}
+        return tuple(found[token] for token in tokens)
+
     def _wanted(self, query: WorklistQuery) -> list[ColumnElement[bool]]:
         place = schema.axilla
         wanted: list[ColumnElement[bool]] = [literal(True)]
@@ -287,7 +319,7 @@ class _Parts:
         if query.contract:
             wanted += [self.open, place.c.contract == query.contract]
         if query.flagged:
-            wanted.append(place.c.flagged)
+            wanted.append(case((self.open, place.c.flagged), else_=place.c.flags != _NO_FLAGS))
         if query.assigned:
             wanted.append(place.c.assigned == query.assigned)
         text = "".join(letter for letter in query.text[:LONGEST_SEARCH] if letter.isprintable()).strip()

@@ -20,7 +20,9 @@ from usdlr.review.store.accounts import (
     disable,
     enable,
     is_disabled,
+    locked,
     set_role,
+    unlock,
 )
 from usdlr.review.store.audit import ChainReport, anchor, events, verify
 from usdlr.review.store.reading import axilla
@@ -39,6 +41,7 @@ _SAID = {
     "role": "The role is changed; it holds from the next request on.",
     "close": "The account is closed, and its sessions are ended.",
     "open": "The account is open again.",
+    "unlock": "The name may be tried again at once.",
     "password": "The password is set, and the sessions are ended.",
 }
 
@@ -111,6 +114,14 @@ def password_set(request: Request, visit: VisitNow, number: Number, password: Se
     return _back("password")
 
 
+@router.post("/admin/accounts/{number}/unlock", **write(Role.ADMINISTRATOR))
+def account_unlocked(request: Request, visit: VisitNow, number: Number) -> Response:
+    """Let a name that was guessed at too often be tried again at once."""
+    site = site_of(request)
+    unlock(site.store, _other(site, visit, number), by=visit.reader)
+    return _back("unlock")
+
+
 @router.get("/admin/audit", **read(Role.ADMINISTRATOR))
 def audit_page(
     request: Request, visit: VisitNow, after: Annotated[int | None, Query(ge=0, le=2**31)] = None
@@ -147,7 +158,7 @@ def _back(said: str) -> Response:
 def _accounts(
     site: Site, visit: Visit, *, refused: str = "", said: str = "", name: str = "", display: str = ""
 ) -> Response:
-    open_sessions = _sessions(site)
+    open_sessions, waits = _sessions(site), locked(site.store)
     rows = tuple(
         AccountRow(
             id=one.id,
@@ -159,6 +170,7 @@ def _accounts(
             own=one.id == visit.reader.id,
             provider=one.name.partition(":")[0] if ":" in one.name else "",
             sessions=open_sessions.get(one.id, 0),
+            locked=-(-waits.get(one.id, 0) // 60),
         )
         for one in accounts(site.store)
     )
