@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
+
 from usdlr.cli.parsing import new_parser, parse
-from usdlr.cli.review_dicom import fetch_studies, receive_images, send_reviews
+from usdlr.cli.review_dicom import archive_options, fetch_studies, pacs_settings, receive_images, send_reviews
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.pool import default_jobs
 from usdlr.core.progress import say
@@ -20,6 +22,7 @@ from usdlr.review.live import Live
 from usdlr.review.load import read_list
 from usdlr.review.records import Reading, Role
 from usdlr.review.settings import ReviewSettings
+from usdlr.review.sign_on import SignOnSettings, secret_of
 from usdlr.review.store.accounts import first_administrator
 from usdlr.review.store.backup import backup, restore
 from usdlr.review.store.checking import check
@@ -70,6 +73,12 @@ def _serve(argv: Sequence[str]) -> None:
     add("--proxy_header", type=str | None, default=None, help="header in which the hospital's sign-on names who asks")
     add("--trusted_proxies", type=list[str], default=[], help="addresses from which that header is believed")
     add("--proxy_role", type=str, default=str(Role.VIEWER), help="role of accounts that the header makes")
+    add("--oidc_issuer", type=str | None, default=None, help="address of a sign-on by OpenID Connect")
+    add("--oidc_client", type=str, default="usdlr", help="what this page is called there")
+    add("--oidc_secret_file", type=str | None, default=None, help="file that holds its secret there, closed to others")
+    add("--oidc_role", type=str, default=str(Role.VIEWER), help="role of accounts at their first sign-on")
+    add("--oidc_label", type=str, default="hospital sign-on", help="what the button on the sign-in page says")
+    archive_options(parser, page=True)
     add("--demo", type=bool, default=False, help="every page says that reviews are worth nothing")
     add(
         "--on_uncertified", type=str | None, default=None, help="defer or zero_miss, instead of the bundle's own choice"
@@ -99,6 +108,8 @@ def _serve(argv: Sequence[str]) -> None:
         trusted_proxies=tuple(options.trusted_proxies),
         proxy_role=_role(options.proxy_role, "--proxy_role"),
         demo=options.demo,
+        oidc=_sign_on(options),
+        pacs=pacs_settings(options) if options.web or options.peer or options.sources else None,
     )
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     model, axillae, exclusions = read_list(
@@ -159,6 +170,18 @@ def _run(
             ahead.stop()
         live.close()
         store.close()
+
+
+def _sign_on(options: Namespace) -> SignOnSettings | None:
+    if options.oidc_issuer is None:
+        return None
+    return SignOnSettings(
+        options.oidc_issuer,
+        options.oidc_client,
+        secret_of(None if options.oidc_secret_file is None else Path(options.oidc_secret_file)),
+        _role(options.oidc_role, "--oidc_role"),
+        options.oidc_label,
+    )
 
 
 def _account(argv: Sequence[str]) -> None:

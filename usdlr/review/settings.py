@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from usdlr.core.errors import ConfigError
+from usdlr.review.dicom.settings import PacsSettings
 from usdlr.review.records import Reading, Role
+from usdlr.review.sign_on import SignOnSettings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -42,6 +44,10 @@ class ReviewSettings:
         Whether every page says that reviews are worth nothing.
     max_upload_mb : float
         Largest body of a request, in MB.
+    oidc : SignOnSettings or None
+        A hospital's sign-on by OpenID Connect.
+    pacs : PacsSettings or None
+        The archive that readers send finished reviews to from their page.
 
     Raises
     ------
@@ -67,6 +73,8 @@ class ReviewSettings:
     proxy_role: Role = Role.VIEWER
     demo: bool = False
     max_upload_mb: float = 2.0
+    pacs: PacsSettings | None = None
+    oidc: SignOnSettings | None = None
 
     def __post_init__(self) -> None:
         if self.idle_minutes <= 0 or self.absolute_hours <= 0 or self.max_upload_mb <= 0:

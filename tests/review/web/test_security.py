@@ -60,7 +60,7 @@ def test_every_route_says_its_least_role_and_how_it_is_guarded(site: Made) -> No
         assert told.get(LEAST) in ROLES, route.path
         assert bool(told.get(GUARD)) == ("GET" not in (route.methods or ())), route.path
     anybody = {route.path for route in found if (route.openapi_extra or {})[LEAST] == ANYBODY}
-    assert anybody == {"/sign-in", "/first", "/health"}
+    assert anybody == {"/sign-in", "/sign-in/hospital", "/sign-in/hospital/back", "/first", "/health"}
 
 
 @pytest.mark.parametrize("name", list(WHO))

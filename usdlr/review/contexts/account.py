@@ -25,6 +25,8 @@ class SignInPage:
         What was typed as account name, to be corrected.
     first : bool
         Whether nobody can sign in yet, since there is no administrator.
+    sign_on : str
+        What the hospital's own sign-on is called; empty without one.
     """
 
     frame: Frame
@@ -33,6 +35,23 @@ class SignInPage:
     target: str
     name: str
     first: bool
+    sign_on: str
+
+
+@dataclass(frozen=True)
+class SignedOnPage:
+    """Where somebody arrives from the hospital's sign-on, and is led on.
+
+    Parameters
+    ----------
+    frame : Frame
+        Around the page.
+    target : str
+        Where to: a path of this page.
+    """
+
+    frame: Frame
+    target: str
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
@@ -14,19 +17,33 @@ from starlette.types import Scope
 from usdlr import __version__
 from usdlr.core.errors import DataError, InputError
 from usdlr.review.contexts.message import MessagePage
+from usdlr.review.outbox import Outbox
 from usdlr.review.settings import ReviewSettings
+from usdlr.review.sign_on import SignOn
 from usdlr.review.store.engine import Store
 from usdlr.review.web import (
     routes_account,
     routes_admin,
+    routes_archive,
     routes_axilla,
     routes_exports,
     routes_pictures,
+    routes_sign_on,
     routes_worklist,
 )
 from usdlr.review.web.gate import Gate
-from usdlr.review.web.pages import STATIC, frame, message, page
-from usdlr.review.web.security import ForgedError, NotFoundError, NotSignedInError, Visit, drop_cookie, read, visit_of
+from usdlr.review.web.kept import keep_what_was_sent
+from usdlr.review.web.pages import STATIC, frame, message, page, render
+from usdlr.review.web.security import (
+    ForgedError,
+    NotFoundError,
+    NotSignedInError,
+    Visit,
+    drop_cookie,
+    is_background,
+    read,
+    visit_of,
+)
 from usdlr.review.web.site import Hurries, Predicts, Site, site_of
 
 _YEAR_S = 31_536_000
@@ -64,12 +81,17 @@ def create_app(
     >>> app.title
     'usdlr review'
     """
-    app = FastAPI(title="usdlr review", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.site = Site(store, settings, live, ahead)
+    closed: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None}
+    app = FastAPI(title="usdlr review", version=__version__, lifespan=_lifespan, **closed)
+    outbox = None if settings.pacs is None else Outbox(store, settings.pacs)
+    sign_on = None if settings.oidc is None else SignOn(settings.oidc)
+    app.state.site = Site(store, settings, live, ahead, outbox, sign_on)
     for routes in (
         routes_account,
+        routes_sign_on,
         routes_worklist,
         routes_axilla,
+        routes_archive,
         routes_pictures,
         routes_exports,
         routes_admin,
@@ -78,12 +100,21 @@ def create_app(
     app.add_api_route("/health", _health, methods=["GET"], response_class=PlainTextResponse, **read(None))
     app.mount("/static", _Kept(directory=STATIC), name="static")
     _answers(app)
+    keep_what_was_sent(app)
 
     async def broken(scope: Scope, reference: str) -> Response:
         return _broken(app.state.site, scope, reference)
 
     app.add_middleware(Gate, settings=settings, broken=broken)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """The outbox ends with the server, and before whoever opened the store closes it."""
+    yield
+    if app.state.site.outbox is not None:
+        await run_in_threadpool(app.state.site.outbox.close)
 
 
 def _health() -> str:
@@ -127,6 +158,10 @@ def _say(request: Request, status: int, headline: str, sentence: str) -> Respons
 
 
 def _not_signed_in(request: Request, error: Exception) -> Response:
+    if is_background(request):
+        # Whatever stands on the open page stays there: somebody may be typing.
+        headers = {"HX-Retarget": "this", "HX-Reswap": "outerHTML"}
+        return HTMLResponse(render("signed_out", None), status_code=401, headers=headers)
     if request.method != "GET" or _wants_json(request):
         sentence = "Your session is over. Open the page in another tab, sign in, and send this again."
         return _say(request, 401, "Not recorded", sentence)

@@ -52,7 +52,7 @@ def sign_in_page(request: Request, visit: VisitNow, target: str = "/", said: str
     """The page where one signs in; whom the hospital's sign-on names is signed in at once."""
     site = site_of(request)
     if visit.account is not None:
-        return RedirectResponse(_safe(target), status_code=303)
+        return RedirectResponse(safe_target(target), status_code=303)
     named = proxy_subject(request)
     if named:
         try:
@@ -146,13 +146,13 @@ def _closed() -> Response:
     return RedirectResponse("/sign-in", status_code=303)
 
 
-def _safe(target: str) -> str:
+def safe_target(target: str) -> str:
     """A path of this page that is no action; anything else leads to the list."""
     return target if _TARGET.fullmatch(target) else "/"
 
 
 def _let_in(site: Site, found: SignedIn, target: str) -> Response:
-    answer = RedirectResponse(_safe(target), status_code=303)
+    answer = RedirectResponse(safe_target(target), status_code=303)
     set_cookie(answer, site.settings, found.session)
     drop_cookie(answer, site.settings, "usdlr_browser")
     return answer
@@ -161,7 +161,10 @@ def _let_in(site: Site, found: SignedIn, target: str) -> Response:
 def _sign_in(
     site: Site, visit: Visit, *, target: str, refused: str = "", said: str = "", name: str = "", status: int = 200
 ) -> Response:
-    context = SignInPage(frame(site, visit, "Sign in"), refused, said, _safe(target), name, not _ready(site))
+    sign_on = site.sign_on.settings.label if site.sign_on is not None else ""
+    context = SignInPage(
+        frame(site, visit, "Sign in"), refused, said, safe_target(target), name, not _ready(site), sign_on
+    )
     return _before(site, visit, "sign_in", context, status)
 
 

@@ -11,8 +11,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from fastapi import Request
 
+from usdlr.review.outbox import Outbox
 from usdlr.review.records import Account, Answered, AxillaRecord, ImageRecord, ModelRecord, Point, Reading
 from usdlr.review.settings import ReviewSettings
+from usdlr.review.sign_on import SignOn
 from usdlr.review.store.engine import Store
 from usdlr.review.store.reading import models
 from usdlr.review.store.worklist import WorklistQuery
@@ -109,6 +111,10 @@ class Site:
         The model, for redrawn contours; without it contours cannot be redrawn.
     ahead : Hurries or None
         Who explains axillae in the background.
+    outbox : Outbox or None
+        Who sends them to the hospital's archive; ``None`` without one.
+    sign_on : SignOn or None
+        The hospital's own sign-on; ``None`` without one.
     secret : bytes
         For forms before sign-in; new with every start.
     views : Memory of WorklistQuery
@@ -123,6 +129,8 @@ class Site:
     settings: ReviewSettings
     live: Predicts | None = None
     ahead: Hurries | None = None
+    outbox: Outbox | None = None
+    sign_on: SignOn | None = None
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     views: Memory[WorklistQuery] = field(default_factory=lambda: Memory(2000))
     shapes: Memory[tuple[ImageRecord, ...]] = field(default_factory=lambda: Memory(256))
