@@ -65,9 +65,12 @@ def prepare(url: str, folder: Path, count: int, reviewers: int) -> None:
         pictures(of)
         for name in ("1.png", "e.png"):
             small = cv2.imread(str(of / "images" / name), cv2.IMREAD_UNCHANGED)
+            assert small is not None
             grown = cv2.resize(small, (640, 480)).astype(float)
             grown *= chance.normal(1, 0.15, grown.shape)
-            cv2.imwrite(str(of / "images" / name), np.clip(grown, 0, np.iinfo(small.dtype).max).astype(small.dtype))
+            cv2.imwrite(
+                str(of / "images" / name), np.clip(grown, 0, 255 if name == "1.png" else 65535).astype(small.dtype)
+            )
     found = [
         replace(
             one,

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydicom.dataset import Dataset
-
 from usdlr.cli.parsing import new_parser, parse
-from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.errors import DataError
 from usdlr.core.progress import Progress
 from usdlr.review.dicom.admission import Admission
+from usdlr.review.dicom.delivery import open_archive
 from usdlr.review.dicom.imports import import_studies
-from usdlr.review.dicom.network import TITLE, Peer, Receiver, send
+from usdlr.review.dicom.network import TITLE, Receiver
+from usdlr.review.dicom.settings import PacsSettings
 from usdlr.review.dicom.web import DicomWeb, Login
-from usdlr.review.sending import FINISHED, send_axilla
+from usdlr.review.sending import FINISHED, send_axilla, source_of
 from usdlr.review.store.engine import Store
 from usdlr.review.store.worklist import WorklistQuery, worklist
 
@@ -38,23 +38,25 @@ def send_reviews(argv: Sequence[str], place: Callable[[Any], None], opened: Call
         Opens it.
     """
     parser = new_parser("review send", "Send finished reviews to an archive: report (SR), segmentation, summary.")
-    _archive(parser)
+    archive_options(parser, page=False)
     parser.add_argument("--case", type=list[int], default=[], help="numbers of cases (default: all that are finished)")
     place(parser)
     options = parse(parser, argv)
-    deliver, where, close = _deliverer(options)
+    settings = pacs_settings(options)
+    archive = open_archive(settings)
     store = opened(options)
     try:
         rows = _finished(store, set(options.case))
         with Progress("send", len(rows)) as progress:
             count = 0
             for token in rows:
-                count += send_axilla(store, token, deliver, where)
+                source = source_of(store, token, settings)
+                count += send_axilla(store, token, archive.deliver, archive.name, source_file=source)
                 progress.advance()
     finally:
-        close()
+        archive.close()
         store.close()
-    print(f"{len(rows)} axillae, {count} objects, all confirmed by {where}")
+    print(f"{len(rows)} axillae, {count} objects, all confirmed by {archive.name}")
 
 
 def _finished(store: Store, chosen: set[int]) -> list[str]:
@@ -109,24 +111,53 @@ def receive_images(argv: Sequence[str]) -> None:
         threading.Event().wait()
 
 
-def _archive(parser: Any) -> None:
-    parser.add_argument("--web", type=str | None, default=None, help="DICOMweb address of the archive (STOW)")
-    parser.add_argument("--peer", type=str | None, default=None, help="or HOST:PORT:TITLE of one that takes C-STORE")
+def archive_options(parser: Any, *, page: bool) -> None:
+    """Add the options that say where to send.
+
+    Parameters
+    ----------
+    parser : jsonargparse parser
+        The command's.
+    page : bool
+        Whether readers send from the page, which refuses what the command leaves to its user.
+    """
+    add = parser.add_argument
+    where = "archive that readers send reports to from the page" if page else "archive"
+    add("--web", type=str | None, default=None, help=f"DICOMweb address of the {where} (STOW)")
+    add("--peer", type=str | None, default=None, help="or HOST:PORT:TITLE of one that takes C-STORE")
+    add("--sources", type=str | None, default=None, help="folder of the scanner's DICOM images that were ingested")
+    if page:
+        add("--made_images", type=bool, default=False, help="true: without a DICOM image, send one made of the picture")
 
 
-def _deliverer(options: Any) -> tuple[Callable[[Sequence[Dataset]], Sequence[str]], str, Callable[[], None]]:
-    if (options.web is None) == (options.peer is None):
-        raise ConfigError("found neither or both of --web and --peer, expected one of them; say where to send")
-    if options.web is not None:
-        archive = DicomWeb(options.web, _login())
-        return archive.store, "DICOMweb", archive.close
-    parts = options.peer.rsplit(":", 2)
-    if len(parts) != 3 or not parts[1].isdigit():
-        raise ConfigError(f"found --peer {options.peer}, expected HOST:PORT:TITLE; correct it")
-    peer = Peer(parts[0], int(parts[1]), parts[2])
-    return (lambda objects: send(objects, peer)), peer.title, lambda: None
+def pacs_settings(options: Any) -> PacsSettings:
+    """The archive of the options, with what to sign in with from the environment.
+
+    A command line is seen by everybody on the machine.
+
+    Parameters
+    ----------
+    options : namespace
+        Of :func:`archive_options`.
+
+    Raises
+    ------
+    ConfigError
+        If they name no archive, or two.
+    """
+    sources = None if options.sources is None else Path(options.sources)
+    login = _login()
+    return PacsSettings(
+        web=options.web,
+        peer=options.peer,
+        sources=sources,
+        made_images=getattr(options, "made_images", sources is None),
+        user=login.name,
+        password=login.password,
+        token=login.token,
+    )
 
 
 def _login() -> Login:
-    """From the environment: a command line is seen by everybody on the machine."""
+    """From the environment."""
     return Login(os.environ.get(USER, ""), os.environ.get(PASSWORD, ""), os.environ.get(TOKEN, ""))

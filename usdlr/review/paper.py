@@ -59,6 +59,10 @@ class RowLike(Protocol):
         """Of the body."""
 
     @property
+    def centre_id(self) -> str:
+        """Of the tables."""
+
+    @property
     def group(self) -> RiskGroup | None:
         """``None`` while it is hidden."""
 
@@ -73,6 +77,10 @@ class RowLike(Protocol):
     @property
     def warnings(self) -> bool:
         """Whether the answer carries a warning."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Quality flags, in words."""
 
     @property
     def status(self) -> Status:
@@ -155,7 +163,14 @@ def axilla_pdf(
     return pdf_bytes(page)
 
 
-def worklist_pdf(rows: Iterable[RowLike], *, model: ModelRecord, note: str = "") -> bytes:
+def worklist_pdf(
+    rows: Iterable[RowLike],
+    *,
+    model: ModelRecord,
+    note: str = "",
+    lines: Sequence[str] = (),
+    others: Sequence[ModelRecord] = (),
+) -> bytes:
     """The worklist on paper, as its rows are shown to one reader.
 
     Parameters
@@ -165,7 +180,11 @@ def worklist_pdf(rows: Iterable[RowLike], *, model: ModelRecord, note: str = "")
     model : ModelRecord
         The model.
     note : str
-        What was filtered, and for whom, in a line.
+        What the list is, in a line without anything about a patient: the file's own description repeats it.
+    lines : sequence of str
+        What was filtered and searched, for whom, and what is missing; printed above the table.
+    others : sequence of ModelRecord
+        Earlier models whose answers may be among the rows: what has to be said of their numbers is said too.
 
     Raises
     ------
@@ -177,21 +196,22 @@ def worklist_pdf(rows: Iterable[RowLike], *, model: ModelRecord, note: str = "")
     marks = _marks(model, model.contract_status)
     table = PageTable(
         marks.title("Axillae"),
-        ("No.", "Patient", "Side", "Group", P_SLN, P_NSLN, "Status", "Verdicts", "Deferred to"),
+        ("Case", "Patient", "Side", "Centre", "Group", P_SLN, P_NSLN, "Look out for", "Status", "Verdicts", "Deferred"),
         tuple(_line(row) for row in kept),
-        ("! stands where a warning belongs to the answer; the page of the axilla says which.",),
-        texts=(0, 1, 2, 3, 6, 8),
+        ("Where a warning belongs to the answer, the page of the axilla says which.",),
+        texts=(0, 1, 2, 3, 4, 7, 8, 10),
     )
+    prose = (Prose(tuple(lines)),) if lines else ()
     document = Document(
         kind="Worklist",
         title=marks.title(f"{len(kept)} axillae to review" if len(kept) != 1 else "1 axilla to review"),
         question=note or "Every axilla of the list with the model's answer and where its review stands.",
         summary=f"{read} of {len(kept)} reviewed.",
         tiles=(),
-        notices=_standing(model),
-        opening=(table,) if kept else (Prose(("The list is empty.",)),),
+        notices=tuple(dict.fromkeys(notice for one in (model, *others) for notice in _standing(one))),
+        opening=(*prose, table) if kept else (*prose, Prose(("The list is empty.",))),
         sections=(),
-        footer=_footer(model),
+        footer=" ".join(dict.fromkeys((_footer(model), *(f"Bundle {one.digest}. {one.cohort}" for one in others)))),
     )
     return pdf_bytes(document)
 
@@ -341,10 +361,11 @@ def _line(row: RowLike) -> tuple[str, ...]:
     group = "hidden"
     if row.group is not None:
         mark = standing_mark(row.contract) if row.contract else ""
-        group = f"{row.group}{f', {mark}' if mark else ''}{' !' if row.warnings else ''}"
+        group = f"{row.group}{f', {mark}' if mark else ''}"
     side = "" if row.side is Side.UNKNOWN else str(row.side)
-    state = status_words(row.status)
-    return (str(row.number), row.patient_id, side, group, *values, state, str(row.verdicts), row.assigned or "–")
+    told = "; ".join((*(("warning",) if row.warnings else ()), *row.flags))
+    state = (status_words(row.status), str(row.verdicts), row.assigned or "–")
+    return (str(row.number), row.patient_id, side, row.centre_id, group, *values, told, *state)
 
 
 def _when(at: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -17,16 +16,14 @@ from usdlr.core.types import Site, Stage
 from usdlr.core.units import Spacing
 from usdlr.decision.explanation import Explanation
 from usdlr.decision.wording_explanation import signed
-from usdlr.imaging.image import BoolArray
 from usdlr.imaging.mask import LesionMask
-from usdlr.imaging.relative import equivalent_diameter, relative_spacing
 from usdlr.imaging.rings import peritumoral_ring
-from usdlr.imaging.store import read_mask
 from usdlr.report.document import Block, Gallery, Picture
 from usdlr.report.gallery import GalleryCase, render_case
-from usdlr.review.outlines import mask_of, outlines_of
+from usdlr.review.outlines import mask_of
 from usdlr.review.pictures import bmode_png, encoded, field_of_view
 from usdlr.review.records import AxillaRecord, AxillaState, ImageRecord, ModelRecord
+from usdlr.review.ring_spacing import of_redrawn
 
 _PANEL_PX: Final = 360
 _PIXELS, _UNITS = "pixels", "units"
@@ -48,7 +45,7 @@ def bmode_picture(model: ModelRecord, record: AxillaRecord, state: AxillaState, 
     spacing, unit = _spacing(image)
     ring = np.zeros_like(lesion)
     if unit == _UNITS and image.token in state.outlines:
-        spacing = _redrawn_spacing(image, lesion, spacing)
+        spacing = of_redrawn(image, lesion, spacing)
     if unit != _PIXELS:
         with suppress(InputError):  # nothing of it is inside the field of view
             ring = peritumoral_ring(LesionMask(lesion, spacing), model.margin_mm, field_of_view(image)).pixels
@@ -130,12 +127,3 @@ def _spacing(image: ImageRecord) -> tuple[Spacing, str]:
     if row is None or col is None:
         return Spacing(1.0, 1.0), _PIXELS
     return Spacing(float(row), float(col)), "mm" if image.row_mm is not None else _UNITS
-
-
-def _redrawn_spacing(image: ImageRecord, lesion: BoolArray, loaded: Spacing) -> Spacing:
-    """Units per pixel of a redrawn contour: a unit is a share of the lesion, so it changes with the contour."""
-    before = mask_of(image.contour, lesion.shape)
-    with suppress(InputError):  # outlines do not know holes; the file does, while it is the one that was loaded
-        stored = read_mask(Path(image.root) / image.paths.get("mask", ""))
-        before = stored if outlines_of(stored) == image.contour else before
-    return relative_spacing(LesionMask(lesion, loaded), equivalent_diameter(LesionMask(before, loaded)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import time
@@ -14,6 +15,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from scipy import ndimage
 
 from tests.review.dicom.made import (
     ANSWER,
@@ -30,6 +32,7 @@ from tests.review.dicom.made import (
 from tests.review.dicom.test_admission import deep
 from usdlr.core.errors import CaseError, DataError
 from usdlr.core.types import MaskSource, RiskGroup, Side, SpacingSource
+from usdlr.imaging.store import mask_to_png, write_png
 from usdlr.review.dicom.capture import sc_dataset
 from usdlr.review.dicom.report import sr_dataset
 from usdlr.review.dicom.segmentation import regions_of, seg_dataset
@@ -190,6 +193,37 @@ def test_without_a_scale_there_is_no_ring(tmp_path: Path) -> None:
     assert found.ring is None
     made = seg_dataset(record, record.images[0], make_source(record, record.images[0]), found, made=MADE)
     assert [segment.SegmentLabel for segment in made.SegmentSequence] == ["Tumour"]
+
+
+def test_a_ring_of_shares_of_the_lesion_is_stored_and_follows_its_contour(tmp_path: Path) -> None:
+    # 30 x 40 pixels are a disc of 39.09 pixels across, which is 20 units: a margin of 2 units is 3.909 pixels.
+    unit = 20.0 / math.sqrt(4 * 1200 / math.pi)
+    relative: dict[str, Any] = {"row_mm": None, "col_mm": None, "spacing_source": SpacingSource.LESION_RELATIVE}
+    record = axilla(tmp_path, **relative, calipers=(), row={"row_mm": unit, "col_mm": unit})
+    image = record.images[0]
+    # 15 x 20 pixels, a quarter of the area: half as wide a ring.
+    smaller = ((29.5, 39.5), (29.5, 59.5), (44.5, 59.5), (44.5, 39.5))
+    for outlines, pixels, width in (({}, 1200, 3.909), ({image.token: (smaller,)}, 300, 1.9544)):
+        state = replace(STATE, outlines=outlines)
+        found = regions_of(image, state, margin_mm=2.0)
+        assert found.ring is not None
+        assert found.tumour.sum() == pixels
+        away = ndimage.distance_transform_edt(~found.tumour)
+        np.testing.assert_array_equal(found.ring, (away > 0) & (away <= width))
+        objects = study_objects(MODEL, record, state, made=MADE)
+        segmentation = next(one for one in objects if one.Modality == "SEG")
+        assert [one.SegmentLabel for one in segmentation.SegmentSequence] == ["Tumour", "Peritumoral ring"]
+        # Units are no millimetres: nobody must measure by them.
+        assert b"margin_mm" not in file_bytes(segmentation)
+        assert "PixelSpacing" not in str(segmentation)
+
+
+def test_a_ring_outside_the_field_of_view_is_none(tmp_path: Path) -> None:
+    record = axilla(tmp_path, paths={"bmode": "images/b.png", "mask": "images/m.png", "fov": "images/f.png"})
+    write_png(tmp_path / "images" / "f.png", mask_to_png(lesion()))
+    found = regions_of(record.images[0], STATE, margin_mm=2.0)
+    assert found.ring is None
+    assert found.tumour.any()
 
 
 @pytest.mark.parametrize(

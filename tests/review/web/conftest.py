@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.review.web.made import Made, made
 from usdlr.review.records import Reading
@@ -26,3 +29,20 @@ def hidden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     found = made(tmp_path_factory.mktemp("hidden"), count=6, settings=settings)
     yield found
     found.store.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """An installed Chromium. Without one the tests are skipped; on CI, which has to have it, they fail."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        reason = "Chromium is not installed: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as play:
+        found = play.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield found
+        found.close()

@@ -28,11 +28,20 @@ PAGES = {
     "ListPage": ["worklist", "list"],
     "MessagePage": ["message"],
     "ConflictPage": ["conflict"],
+    "KeptPage": ["kept"],
     "HelpPage": ["help"],
     "AccountsPage": ["accounts"],
     "AuditPage": ["audit"],
     "ExportsPage": ["exports"],
-    "AxillaPage": ["axilla", "axilla_alerts", "axilla_images", "axilla_side", "axilla_below", "axilla_status"],
+    "AxillaPage": [
+        "axilla",
+        "axilla_alerts",
+        "axilla_archive",
+        "axilla_below",
+        "axilla_images",
+        "axilla_side",
+        "axilla_status",
+    ],
 }
 
 

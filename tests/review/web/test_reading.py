@@ -7,6 +7,7 @@ import json
 import re
 import zipfile
 from dataclasses import replace
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 
@@ -14,15 +15,20 @@ import pandas as pd
 import pytest
 
 from tests.review.store.made import model_record
-from tests.review.web.made import SECRETS, Browser, Made, made, told
+from tests.review.web.made import PASSWORD, SECRETS, Browser, Made, made, pictures, records, told
+from tests.review.web.test_list_page import printed
 from usdlr.core.errors import DataError
 from usdlr.core.types import RiskGroup
 from usdlr.decision.wording import SIMULATED
-from usdlr.review.records import Act, Status
+from usdlr.decision.wording_review import AUTOMATIC_CONTOUR
+from usdlr.review.records import Act, Reading, Role, Status
+from usdlr.review.settings import ReviewSettings
+from usdlr.review.store.accounts import create_account
 from usdlr.review.store.audit import events, verify
-from usdlr.review.store.engine import Store
-from usdlr.review.store.loading import load_model
+from usdlr.review.store.engine import Store, open_store
+from usdlr.review.store.loading import load_axillae, load_model
 from usdlr.review.store.reading import state
+from usdlr.review.web.app import create_app
 from usdlr.review.web.forms import probability_of
 
 SQUARE = [[[40.0, 100.0], [40.0, 190.0], [140.0, 190.0], [140.0, 100.0]]]
@@ -307,6 +313,51 @@ def test_a_hidden_reading_sends_nothing_before_the_own_opinion(hidden: Made) -> 
     assert anna.get(f"/axillae/{record.token}/maps/map-sln-bmode-1").status_code == 200
 
 
+def test_a_hidden_reading_tells_what_the_picture_is_like_but_no_warning(tmp_path: Path) -> None:
+    strange, kept, box = told().warnings[0], AUTOMATIC_CONTOUR, told().flags[0]
+    answers = [
+        replace(told(), warnings=(strange, kept), flags=(box,)),
+        replace(told(), warnings=(strange,), flags=()),
+        replace(told(), warnings=(), flags=(box,)),
+    ]
+    made_up = [replace(one, answer=answer) for one, answer in zip(records(tmp_path, 3), answers, strict=True)]
+    pictures(tmp_path)
+    store = open_store(f"sqlite:///{tmp_path}/review.db")
+    load_model(store, model_record())
+    load_axillae(store, made_up)
+    for name in ("anna", "ben"):
+        create_account(store, name, f"Dr {name.title()}", Role.REVIEWER, PASSWORD, by=None)
+    app = create_app(store, settings=ReviewSettings(reading=Reading.HIDDEN), live=None)
+    anna, ben = Browser(app), Browser(app)
+    assert {anna.sign_in("anna").status_code, ben.sign_in("ben").status_code} == {303}
+    token = made_up[0].token
+
+    def seen(browser: Browser) -> tuple[str, str, list[str]]:
+        browser.submit("/worklist", {"flagged": "1"})
+        filtered = sorted(re.findall(r'aria-label="Case (\d+)"', browser.get("/").text))
+        browser.submit("/worklist", {"clear": "1"})
+        return unescape(browser.get(f"/axillae/{token}").text), browser.get("/").text, filtered
+
+    case, rows, filtered = seen(anna)
+    assert strange not in case
+    assert kept in case
+    assert box in case
+    assert 'class="warned"' not in rows
+    assert rows.count('class="flagged"') == 2
+    assert filtered == ["1", "3"], "a filter that finds warnings tells them"
+    assert "warning" not in printed(anna.get("/worklist.pdf").content).replace("a warning belongs", "")
+    assert anna.act(token, 1, "opinion", group="LR-SLN").status_code == 303
+    assert anna.act(made_up[1].token, 1, "opinion", group="LR-SLN").status_code == 303
+    case, rows, filtered = seen(anna)
+    assert strange in case
+    assert rows.count('class="warned"') == 2
+    assert filtered == ["1", "2", "3"]
+    case, rows, filtered = seen(ben)
+    assert strange not in case
+    assert 'class="warned"' not in rows
+    store.close()
+
+
 def test_in_a_hidden_reading_nobody_sorts_by_the_answer(hidden: Made) -> None:
     cleo = hidden.client("cleo")
     order = re.findall(r'aria-label="Case (\d+)"', cleo.get("/").text)
@@ -367,6 +418,56 @@ def test_the_part_that_waits_does_not_belong_to_another_answer(site: Made) -> No
     assert "has changed since" not in anna.get(f"/axillae/{token}/below?seen=1").text
     anna.act(token, 1, "comment", reason="Look.")
     assert "has changed since" in anna.get(f"/axillae/{token}/below?seen=1").text
+
+
+def test_a_page_that_asks_by_itself_keeps_no_session_awake(tmp_path: Path) -> None:
+    found = made(tmp_path, count=1)
+    start, moved = found.store.clock(), [0.0]
+    found.store.clock = lambda: start + timedelta(minutes=moved[0])
+    anna = found.client("anna")
+    token = found.records[0].token
+    asks = {"X-Usdlr-Background": "1"}
+    for minute in (10, 20, 29):
+        moved[0] = minute
+        for part in ("below", "archive"):
+            assert anna.get(f"/axillae/{token}/{part}?seen=1", headers=asks).status_code == 200
+    moved[0] = 31
+    over = anna.get(f"/axillae/{token}/below?seen=1", headers=asks)
+    # In place of the part that asks, and of nothing else; it does not ask again.
+    assert (over.status_code, over.headers["hx-retarget"], over.headers["hx-reswap"]) == (401, "this", "outerHTML")
+    assert "Your session is over" in over.text
+    assert "hx-" not in over.text
+    assert "<form" not in over.text
+    # What somebody does keeps it awake.
+    again = found.client("anna")
+    for minute in (50, 75, 100):
+        moved[0] = minute
+        assert again.get(f"/axillae/{token}/below?seen=1").status_code == 200
+    found.store.close()
+
+
+def test_a_page_asks_for_ten_minutes(site: Made) -> None:
+    class Never:
+        def first(self, token: str) -> None: ...
+
+        def failed(self, token: str) -> bool:
+            return False
+
+    app = create_app(site.store, settings=ReviewSettings(), live=None, ahead=Never())
+    browser, path = Browser(app), f"/axillae/{site.records[23].token}/below?seen=1"
+    assert browser.sign_in("anna").status_code == 303
+    asked = 0
+    text = browser.get(f"/axillae/{site.records[23].token}").text
+    while 'hx-trigger="every 4s"' in text:
+        assert '"X-Usdlr-Background": "1"' in text
+        asked += 1
+        assert f"asked={asked}" in unescape(text)
+        text = browser.get(f"{path}&asked={asked}").text
+    assert asked * 4 == 600
+    assert "has stopped asking" in text
+    assert "Look again" in text
+    assert 'hx-trigger="every 4s"' in browser.get(path).text
+    assert browser.get(f"{path}&asked=-1").status_code == 422
 
 
 def test_marks_are_those_of_the_cases_own_model(tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from usdlr.review.contexts.frame import Choice, Frame
-from usdlr.review.contexts.panels import AnswerView, ExplanationView, HistoryLine, ImageView, ReviewPanel
+from usdlr.review.contexts.panels import AnswerView, ArchiveView, ExplanationView, HistoryLine, ImageView, ReviewPanel
+
+MOST_ASKED = 150
+"""How often an open page asks by itself, every four seconds: ten minutes."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class AxillaPage:
         What is said in its place; empty where it is there, covered, or not made here at all.
     asks_again : bool
         Whether it is being worked out, so that the page asks for it every few seconds.
+    asked : int
+        How often it has asked; after :data:`MOST_ASKED` times a button stands in its place.
     panel : ReviewPanel or None
         What the reader can do; ``None`` for viewers.
     verdicts : tuple of HistoryLine
@@ -66,6 +71,8 @@ class AxillaPage:
         Name and first digits of the hash of the model.
     paper : bool
         Whether the sheet of paper is offered.
+    archive : ArchiveView or None
+        Its way to the archive; ``None`` where there is no archive, nothing was sent, and while covered.
     """
 
     frame: Frame
@@ -96,11 +103,38 @@ class AxillaPage:
     explanation: ExplanationView | None
     waiting: str
     asks_again: bool
+    asked: int
     panel: ReviewPanel | None
     verdicts: tuple[HistoryLine, ...]
     history: tuple[HistoryLine, ...]
     bundle: str
     paper: bool
+    archive: ArchiveView | None
 
 
-__all__ = ["AxillaPage", "Choice"]
+@dataclass(frozen=True)
+class ArchivePart:
+    """The part of the page that tells of the archive, by itself.
+
+    Parameters
+    ----------
+    frame : Frame
+        Around the page that it belongs to.
+    token : str
+        Of the axilla.
+    version : int
+        What the reader is looking at.
+    archive : ArchiveView or None
+        See :class:`AxillaPage`.
+    asked : int
+        How often the page has asked.
+    """
+
+    frame: Frame
+    token: str
+    version: int
+    archive: ArchiveView | None
+    asked: int
+
+
+__all__ = ["MOST_ASKED", "ArchivePart", "AxillaPage", "Choice"]

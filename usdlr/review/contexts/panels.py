@@ -230,6 +230,31 @@ class ReviewPanel:
 
 
 @dataclass(frozen=True)
+class ArchiveView:
+    """Where an axilla stands on its way to the hospital's archive.
+
+    Parameters
+    ----------
+    state : str
+        Class name: ``none sending sent failed interrupted``.
+    words : str
+        The same in a sentence, with who and when.
+    refused : str
+        Why it cannot be sent as it stands; empty where it can, and for those who may not send.
+    button : str
+        What the button says; empty: there is none.
+    after : int
+        Number of the last attempt's event, sent back with the form; 0 for none.
+    """
+
+    state: str
+    words: str
+    refused: str
+    button: str
+    after: int
+
+
+@dataclass(frozen=True)
 class HistoryLine:
     """Something that was done.
 

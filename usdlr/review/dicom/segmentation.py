@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,6 @@ import usdlr
 from usdlr.core.errors import CaseError, DataError
 from usdlr.core.hashing import bytes_hash
 from usdlr.core.types import ExclusionCode, MaskSource, SpacingSource
-from usdlr.core.units import Spacing
 from usdlr.imaging.image import BoolArray
 from usdlr.imaging.mask import LesionMask
 from usdlr.imaging.rings import peritumoral_ring
@@ -27,6 +27,7 @@ from usdlr.review.dicom import codes
 from usdlr.review.dicom.source import SourceImage, spacing_in_mm
 from usdlr.review.outlines import mask_of
 from usdlr.review.records import AxillaRecord, AxillaState, ImageRecord
+from usdlr.review.ring_spacing import ring_spacing
 
 TUMOUR, RING = 1, 2
 RELATIVE_MARGIN = "a fixed share of the lesion's diameter"
@@ -42,7 +43,7 @@ class Regions:
     tumour : bool array, (rows, columns)
         The lesion.
     ring : bool array, (rows, columns), or None
-        The peritumoral ring inside the field of view; ``None`` without a scale.
+        The peritumoral ring inside the field of view; ``None`` without a scale, or where nothing of it is inside.
     drawn : str
         Who drew the lesion, a SegmentAlgorithmType: ``MANUAL``, ``AUTOMATIC``, or ``SEMIAUTOMATIC`` for an automatic
         contour that a reader redrew.
@@ -83,10 +84,11 @@ def regions_of(image: ImageRecord, state: AxillaState, *, margin_mm: float) -> R
         )
     fov = _stored(image, "fov") if image.paths.get("fov") else None
     ring = None
-    if image.row_mm is not None and image.col_mm is not None:
-        # Also where the unit is a share of the lesion: the ring is that of the model all the same.
-        lesion = LesionMask(tumour, Spacing(image.row_mm, image.col_mm))
-        ring = peritumoral_ring(lesion, margin_mm, fov).pixels
+    # Also where the unit is a share of the lesion: the ring is that of the model all the same.
+    spacing = ring_spacing(image, tumour, redrawn=bool(outlines))
+    if spacing is not None and tumour.any():
+        with suppress(CaseError):  # nothing of it is inside the field of view
+            ring = peritumoral_ring(LesionMask(tumour, spacing), margin_mm, fov).pixels
     return Regions(tumour, ring, drawn_by(image, state), margin_mm)
 
 

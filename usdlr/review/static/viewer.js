@@ -6,7 +6,8 @@
   if (!root) return;
   const panes = document.getElementById("panes"), reading = document.getElementById("reading"), fault = document.getElementById("fault");
   const hint = document.getElementById("editing-hint"), editing = document.getElementById("editing"), maps = document.getElementById("heat-map");
-  const token = root.dataset.token, csrf = document.body.dataset.csrf;
+  const token = root.dataset.token;
+  let csrf = document.body.dataset.csrf;
   let data = JSON.parse(root.dataset.viewer);
   let seen = Number(root.dataset.seen), key = "", view = null, list = [], busy = false, drag = null, heating = null;
   const pointers = new Map();
@@ -134,6 +135,16 @@
 
   function random() { return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join(""); }
 
+  // Who has signed in anew in another tab, under the same name, may go on here with the token of that session.
+  async function again() {
+    const answer = await fetch("/account", { credentials: "same-origin", redirect: "manual" });
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const name = (of) => { const one = of.querySelector(".who .name"); return one ? one.textContent : ""; };
+    if (!answer.ok || !found.body.dataset.csrf || name(found) !== name(document)) return false;
+    csrf = found.body.dataset.csrf;
+    return true;
+  }
+
   async function apply() {
     const { editor } = state;
     if (busy || !editor || !editor.usable) return;
@@ -141,17 +152,19 @@
     list.forEach(({ canvas }) => canvas.classList.add("busy"));
     say("Predicting with the new contour …");
     try {
-      const answer = await fetch(`/axillae/${token}/contours/${view.image.token}`, {
+      const send = () => fetch(`/axillae/${token}/contours/${view.image.token}`, {
         method: "POST", credentials: "same-origin", redirect: "error",
         headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
         body: JSON.stringify({ seen, key, outlines: editor.lines }),
       });
+      let answer = await send();
+      if (answer.status === 403 && await again()) answer = await send();
       const told = await answer.json();
       if (answer.ok) { renew(told); return; }
       if (answer.status === 409) {
         complain(told.message, [["Record it all the same", () => { seen = told.version; key = random(); apply(); }], ["Leave it, open the case as it is now", () => location.reload()]]);
-      } else { key = random(); complain(told.message); }
-      say("Not recorded. Your contour is still here.");
+      } else { if (answer.status < 500) key = random(); complain(told.message); }
+      say(answer.status < 500 ? "Not recorded. Your contour is still here." : "Not known whether it was recorded.");
     } catch {
       // The same key again: if the first request did arrive, it is recorded once.
       complain("The server did not answer. Your contour is still here: try again, it is recorded only once.", [["Try again", apply]]);

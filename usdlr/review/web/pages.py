@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from usdlr.core.hashing import bytes_hash
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED
+from usdlr.review.contexts.axilla import MOST_ASKED
 from usdlr.review.contexts.frame import Frame
 from usdlr.review.contexts.message import MessagePage
 from usdlr.review.records import Role
@@ -113,6 +114,7 @@ def environment() -> Environment:
         auto_reload=False,  # an update of the package must not reach pages that are being served
     )
     found.globals["asset"] = asset
+    found.globals["most_asked"] = MOST_ASKED
     parts: Any = found.get_template("parts.html.j2").module
     for name in ("csrf", "glyph", "group", "chip", "alert", "options", "pairs"):
         found.globals[name] = getattr(parts, name)

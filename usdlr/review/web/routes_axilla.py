@@ -12,16 +12,25 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from usdlr.core.errors import InputError
+from usdlr.review.contexts.axilla import MOST_ASKED
 from usdlr.review.contexts.message import ConflictPage
 from usdlr.review.paper import axilla_pdf
 from usdlr.review.records import Act, Action, Answered, AxillaRecord, AxillaState, ImageRecord, Point, Role
 from usdlr.review.store.acting import Conflict, Done, act
-from usdlr.review.store.reading import explanation, picture
+from usdlr.review.store.engine import StoreAwayError
+from usdlr.review.store.reading import explained_pictures, explanation
 from usdlr.review.web.forms import FIELDS, action_of
 from usdlr.review.web.pages import frame, message, page, render
 from usdlr.review.web.security import NotFoundError, Visit, VisitNow, read, write
 from usdlr.review.web.showing import time_words
-from usdlr.review.web.showing_axilla import CHANGED, axilla_page, event_words, found_axilla, is_covered, keep_shapes
+from usdlr.review.web.showing_axilla import (
+    CHANGED,
+    axilla_page,
+    event_words,
+    found_axilla,
+    is_covered,
+    keep_shapes,
+)
 from usdlr.review.web.site import Predicts, Site, site_of
 from usdlr.review.words import act_words
 
@@ -84,6 +93,8 @@ def acted(
     try:
         action = action_of(token, seen, key, reason, sent)
         return _recorded(request, visit, action, {name: value for name, value in sent.items() if value})
+    except StoreAwayError:
+        raise
     except InputError as error:
         return message(
             request,
@@ -124,6 +135,8 @@ def chosen(
         answer, _ = _asked(site, record, found, seen, outlines=found.outlines, used=picked)
         action = Action(Act.IMAGES, token, seen, key, used=picked, answer=answer)
         return _recorded(request, visit, action, {})
+    except StoreAwayError:
+        raise
     except InputError as error:
         return message(request, visit, "Not recorded", str(error), status=422, **back)
 
@@ -145,6 +158,8 @@ def redrawn(request: Request, visit: VisitNow, token: Token, image: Token, sent:
         answer, images = _asked(site, record, found, sent.seen, outlines=outlines, used=found.used)
         action = Action(Act.CONTOUR, token, sent.seen, sent.key, image=image, outlines=drawn, answer=answer)
         done = act(site.store, action, reader, reading=site.settings.reading)
+    except StoreAwayError:
+        raise
     except InputError as error:
         return JSONResponse({"message": f"Not recorded: {error}."}, status_code=422)
     if isinstance(done, Conflict):
@@ -159,9 +174,15 @@ def redrawn(request: Request, visit: VisitNow, token: Token, image: Token, sent:
 
 
 @router.get("/axillae/{token}/below", **read(Role.VIEWER))
-def below(request: Request, visit: VisitNow, token: Token, seen: int = 0) -> Response:
+def below(
+    request: Request,
+    visit: VisitNow,
+    token: Token,
+    seen: int = 0,
+    asked: Annotated[int, Query(ge=0, le=10 * MOST_ASKED)] = 0,
+) -> Response:
     """The lower part of a page that waits for its explanation, as long as the rest of that page still counts."""
-    context = axilla_page(site_of(request), visit, token)
+    context = axilla_page(site_of(request), visit, token, asked=asked)
     if context.version != seen:
         context = replace(context, explanation=None, waiting=CHANGED, asks_again=False)
     return page("axilla_below", context)
@@ -178,8 +199,7 @@ def sheet(request: Request, visit: VisitNow, token: Token) -> Response:
     if model is None:
         raise NotFoundError
     told = explanation(site.store, token)
-    names = [str(one["picture"]) for one in (told or {}).get("maps", ())]
-    maps = {name: content for name in names if (content := picture(site.store, token, name)) is not None}
+    maps = explained_pictures(site.store, token, told)
     content = axilla_pdf(model, record, found, told, verdicts=found.verdicts, pictures=maps)
     named = {"Content-Disposition": f'inline; filename="usdlr-case-{record.number}.pdf"'}
     return Response(content, media_type="application/pdf", headers=named)

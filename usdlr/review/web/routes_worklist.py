@@ -12,9 +12,9 @@ from usdlr.core.types import RiskGroup
 from usdlr.review.records import Role, Status
 from usdlr.review.store.worklist import WorklistQuery
 from usdlr.review.web.pages import page, render
-from usdlr.review.web.security import VisitNow, read, write
+from usdlr.review.web.security import NotFoundError, VisitNow, read, write
 from usdlr.review.web.showing_help import help_page
-from usdlr.review.web.showing_worklist import SORTS, list_page
+from usdlr.review.web.showing_worklist import SORTS, list_page, printed_list
 from usdlr.review.web.site import site_of
 
 router = APIRouter()
@@ -65,6 +65,16 @@ def filtered(
     if not hx_request:
         return RedirectResponse("/", status_code=303)
     return HTMLResponse(render("list", list_page(site, visit)))
+
+
+@router.get("/worklist.pdf", **read(Role.VIEWER))
+def worklist_printed(request: Request, visit: VisitNow) -> Response:
+    """The list as this session last filtered it, on paper."""
+    content = printed_list(site_of(request), visit)
+    if content is None:
+        raise NotFoundError
+    named = {"Content-Disposition": 'inline; filename="usdlr-worklist.pdf"'}
+    return Response(content, media_type="application/pdf", headers=named)
 
 
 @router.get("/help", **read(Role.VIEWER))

@@ -92,6 +92,11 @@ def drop_cookie(response: Response, settings: ReviewSettings, name: str = "usdlr
     )
 
 
+def is_background(request: Request) -> bool:
+    """Whether an open page asks by itself: such a request keeps no session awake. No page can gain by claiming it."""
+    return request.headers.get("x-usdlr-background") == "1"
+
+
 def browser_token() -> str:
     """Names a browser before anybody has signed in, so that sign-in forms have a token too."""
     return secrets.token_urlsafe(24)
@@ -130,7 +135,13 @@ def visit_of(request: Request) -> Visit:
     settings = site.settings
     token = request.cookies.get(cookie_name(settings), "")
     found = (
-        session(site.store, token, idle_minutes=settings.idle_minutes, absolute_hours=settings.absolute_hours)
+        session(
+            site.store,
+            token,
+            idle_minutes=settings.idle_minutes,
+            absolute_hours=settings.absolute_hours,
+            touch=not is_background(request),
+        )
         if token
         else None
     )

@@ -11,8 +11,8 @@ from typing import Any
 from usdlr.core.errors import InputError
 from usdlr.core.types import MaskSource
 from usdlr.decision.wording import P_NSLN, P_SLN
-from usdlr.decision.wording_review import ON_EARLIER
-from usdlr.review.contexts.axilla import AxillaPage
+from usdlr.decision.wording_review import AUTOMATIC_CONTOUR, ON_EARLIER
+from usdlr.review.contexts.axilla import MOST_ASKED, ArchivePart, AxillaPage
 from usdlr.review.contexts.frame import Choice
 from usdlr.review.contexts.panels import HistoryLine, ImageView, ReviewPanel
 from usdlr.review.records import (
@@ -45,18 +45,22 @@ from usdlr.review.web.showing import (
     source_words,
     time_words,
 )
+from usdlr.review.web.showing_archive import archive_view
 from usdlr.review.web.showing_made import explanation_view
 from usdlr.review.web.showing_viewer import viewer_data, viewer_json
 from usdlr.review.web.site import Site
 from usdlr.review.words import act_words, mm_text, status_words
 
 _LOG = logging.getLogger(__name__)
-_MOST_EVENTS = 500
+_ALL, _MOST_SHOWN = 1_000_000, 500
 _COMING = (
     "What the answer is made of is being worked out and appears here by itself; heat maps come when the page is opened "
     "again."
 )
+_LONG = "What the answer is made of is not worked out yet, and this page has stopped asking for it."
 CHANGED = "The case has changed since this page was opened; open it again to see what its answer is made of."
+# The only warning that speaks of the picture; all others follow from what the model made of it.
+_OF_THE_PICTURE = frozenset({AUTOMATIC_CONTOUR})
 _FAILED = "What the answer is made of could not be worked out for this case; the answer itself stands."
 
 
@@ -114,7 +118,7 @@ def keep_shapes(site: Site, record: AxillaRecord, found: AxillaState, images: tu
         site.shapes.put((record.token, record.digest, tuple(sorted(found.outlines.items()))), images)
 
 
-def axilla_page(site: Site, visit: Visit, token: str, *, said: str = "") -> AxillaPage:
+def axilla_page(site: Site, visit: Visit, token: str, *, said: str = "", asked: int = 0) -> AxillaPage:
     """Everything that the page of one axilla shows to its visitor.
 
     Parameters
@@ -127,6 +131,8 @@ def axilla_page(site: Site, visit: Visit, token: str, *, said: str = "") -> Axil
         Of the axilla.
     said : str
         What has just been recorded.
+    asked : int
+        How often an open page has asked for the explanation by itself.
 
     Raises
     ------
@@ -149,7 +155,7 @@ def axilla_page(site: Site, visit: Visit, token: str, *, said: str = "") -> Axil
     before, after = neighbours(site.store, site.view(visit.token, reader), token)
     model, people = site.model(record.digest), accounts(site.store)
     names = {one.name: one.display for one in people}
-    log = events(site.store, token=token, limit=_MOST_EVENTS)
+    log = events(site.store, token=token, limit=_ALL)
     may = reader.role.may(Role.REVIEWER)
     history = [event for event in log if not covered or event.account == reader.name]
     status = _seen_status(found, reader, covered)
@@ -168,7 +174,7 @@ def axilla_page(site: Site, visit: Visit, token: str, *, said: str = "") -> Axil
         following=after or "",
         said=said,
         covered=covered,
-        warnings=seen.answer.warnings,
+        warnings=tuple(one for one in seen.answer.warnings if not covered or one in _OF_THE_PICTURE),
         flags=seen.answer.flags,
         left_out=seen.answer.left_out,
         answer=None
@@ -182,14 +188,46 @@ def axilla_page(site: Site, visit: Visit, token: str, *, said: str = "") -> Axil
         clinical=record.clinical,
         comparators=() if covered else record.comparators,
         explanation=None if told is None else explanation_view(told),
-        waiting=_COMING if coming else _FAILED if failed else "",
+        waiting=(_COMING if asked < MOST_ASKED else _LONG) if coming else _FAILED if failed else "",
         asks_again=coming,
+        asked=asked,
         panel=_panel(site, found, reader, people, covered=covered) if may else None,
         verdicts=() if covered else _verdicts(found),
-        history=tuple(_line(event, names, covered=covered) for event in reversed(history)),
+        history=tuple(_line(event, names, covered=covered) for event in reversed(history[-_MOST_SHOWN:])),
         bundle=f"{record.bundle_id} ({record.digest[:12]})",
         paper=not covered,
+        archive=None if covered else archive_view(site, found, log, reader, names, seen=found.version),
     )
+
+
+def archive_part(site: Site, visit: Visit, token: str, *, seen: int, asked: int) -> ArchivePart:
+    """The part of an axilla's page that tells of the archive.
+
+    Parameters
+    ----------
+    site : Site
+        The running page.
+    visit : Visit
+        Who looks at it.
+    token : str
+        Of the axilla.
+    seen : int
+        Version that is on the screen.
+    asked : int
+        How often the page has asked.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such axilla.
+    """
+    record, found = found_axilla(site, token)
+    names = {one.name: one.display for one in accounts(site.store)}
+    log = events(site.store, token=token, limit=_ALL)
+    view = None
+    if not is_covered(site, found, visit.reader):
+        view = archive_view(site, found, log, visit.reader, names, seen=seen)
+    return ArchivePart(frame(site, visit, f"Case {record.number}", "worklist", record.digest), token, seen, view, asked)
 
 
 def _seen_status(found: AxillaState, reader: Account, covered: bool) -> Status:
@@ -280,7 +318,7 @@ def _line(event: Event, names: Mapping[str, str], *, covered: bool) -> HistoryLi
         at=time_words(event.at),
         who=names.get(event.account, event.account),
         what=event_words(event.kind),
-        detail=group or (f"to {names.get(colleague, colleague)}" if colleague else ""),
+        detail=group or (f"to {names.get(colleague, colleague)}" if colleague else str(after.get("why") or "")),
         group_key=next((key for one, key in GROUP_KEYS.items() if str(one) == group), ""),
         reason=str(after.get("reason") or ""),
     )
@@ -293,7 +331,9 @@ _SYSTEM = {
     "sign_in_failed": "Sign-in failed",
     "account": "Account made or changed",
     "export": "Exported",
+    "sending": "Asked to be sent to the archive",
     "sent": "Sent to the archive",
+    "send_failed": "Not sent to the archive",
 }
 
 

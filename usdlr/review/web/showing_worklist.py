@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from usdlr.core.types import RiskGroup, Stage
 from usdlr.decision.wording import standing_mark
 from usdlr.review.contexts.frame import Choice
 from usdlr.review.contexts.worklist import Column, ListPage, ListRow
+from usdlr.review.paper import worklist_pdf
 from usdlr.review.records import Status
-from usdlr.review.store.worklist import WorklistQuery, WorklistRow, worklist
+from usdlr.review.store.worklist import WorklistQuery, WorklistRow, listed, worklist
 from usdlr.review.web.pages import frame
 from usdlr.review.web.security import Visit
-from usdlr.review.web.showing import GROUP_KEYS, LABELS, SIDES
+from usdlr.review.web.showing import GROUP_KEYS, LABELS, SIDES, time_words
 from usdlr.review.web.site import Site
 from usdlr.review.words import probability_text, status_words
 
@@ -34,6 +37,7 @@ COLUMNS = (
     ("verdicts", "Verdicts", "Readers with a verdict; a tick where you are one of them or gave your opinion", True),
 )
 """Key, heading, meaning and whether it is a number, of each column."""
+MOST_PRINTED = 2000
 SORTS = frozenset(key for key, _, _, _ in COLUMNS if key)
 
 
@@ -99,10 +103,56 @@ def _row(row: WorklistRow) -> ListRow:
         flags="; ".join(row.flags),
         status=str(row.status),
         status_words=status_words(row.status),
-        assigned=row.assigned if row.group_shown or row.status is Status.DEFERRED else "",
+        assigned=_assigned(row),
         verdicts=row.verdicts,
         mine=row.mine,
     )
+
+
+def _assigned(row: WorklistRow) -> str:
+    """Whom it was deferred to; who does not know the answer yet learns only that it is theirs."""
+    return row.assigned if row.group_shown or row.status is Status.DEFERRED else ""
+
+
+def printed_list(site: Site, visit: Visit) -> bytes | None:
+    """The list as this session last filtered it, on paper; ``None`` before any model is loaded.
+
+    Parameters
+    ----------
+    site : Site
+        The running page.
+    visit : Visit
+        Whose session.
+    """
+    models = site.models()
+    if not models:
+        return None
+    query = site.view(visit.token, visit.reader)
+    rows, total = listed(site.store, query, MOST_PRINTED)
+    lines = [f"Printed for {visit.reader.display}, {time_words(site.store.at())}. {_filter_words(query)}"]
+    if total > len(rows):
+        lines.append(f"Only the first {len(rows)} of {total} cases are printed: filter the list to print others.")
+    return worklist_pdf(
+        [replace(row, assigned=_assigned(row)) for row in rows],
+        model=models[0],
+        note="The worklist as its reader filtered it: the model's answer, and where the review stands.",
+        lines=lines,
+        others=models[1:],
+    )
+
+
+def _filter_words(query: WorklistQuery) -> str:
+    """What the list shows, in which order."""
+    found = [f"search \N{LEFT DOUBLE QUOTATION MARK}{query.text}\N{RIGHT DOUBLE QUOTATION MARK}"] if query.text else []
+    found += [f"status {status_words(one).lower()}" for one in query.status]
+    found += [f"answer {one}" for one in query.group]
+    found += ["with flags or warnings"] if query.flagged else []
+    found += [f"deferred to {query.assigned}"] if query.assigned else []
+    shown = f"Cases with {'; '.join(found)}." if found else "All cases."
+    if query.hidden:
+        return f"{shown} In the reader's own order, drawn at random."
+    heading = next(words for key, words, _, _ in COLUMNS if key == query.sort).replace("\n", " ")
+    return f"{shown} Sorted by {heading.removesuffix(', %')}, {'descending' if query.descending else 'ascending'}."
 
 
 def _number(value: float | None) -> str:
