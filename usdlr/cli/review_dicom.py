@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from usdlr.cli.parsing import new_parser, parse
-from usdlr.core.errors import DataError
-from usdlr.core.progress import Progress
+from usdlr.core.errors import ConfigError, DataError, InputError
+from usdlr.core.progress import Progress, say
 from usdlr.review.dicom.admission import Admission
-from usdlr.review.dicom.delivery import open_archive
+from usdlr.review.dicom.delivery import Archive, open_archive, why_words
 from usdlr.review.dicom.imports import import_studies
 from usdlr.review.dicom.network import TITLE, Receiver
 from usdlr.review.dicom.settings import PacsSettings
@@ -43,23 +43,45 @@ def send_reviews(argv: Sequence[str], place: Callable[[Any], None], opened: Call
     place(parser)
     options = parse(parser, argv)
     settings = pacs_settings(options)
+    if settings.sources is None and not settings.made_images:
+        raise ConfigError(
+            "found neither --sources nor --made_images true, expected one: a report goes into the study of the "
+            "scanner's image; name --sources FOLDER, or --made_images true for an archive of tests"
+        )
     archive = open_archive(settings)
     store = opened(options)
     try:
         rows = _finished(store, set(options.case))
-        with Progress("send", len(rows)) as progress:
-            count = 0
-            for token in rows:
-                source = source_of(store, token, settings)
-                count += send_axilla(store, token, archive.deliver, archive.name, source_file=source)
-                progress.advance()
+        count, unsent = _send_all(store, rows, settings, archive)
     finally:
         archive.close()
         store.close()
-    print(f"{len(rows)} axillae, {count} objects, all confirmed by {archive.name}")
+    if count:
+        print(f"{len(rows) - len(unsent)} axillae, {count} objects, all confirmed by {archive.name}")
+    if unsent:
+        raise DataError(
+            f"found {len(unsent)} of {len(rows)} cases not sent or not recorded ({', '.join(map(str, unsent))}), "
+            "expected all; mend what is told of each above, and send them again with --case"
+        )
 
 
-def _finished(store: Store, chosen: set[int]) -> list[str]:
+def _send_all(store: Store, rows: Mapping[int, str], settings: PacsSettings, archive: Archive) -> tuple[int, list[int]]:
+    """Objects confirmed, and the numbers of cases that were not sent; why is told at once, by their numbers."""
+    count, unsent = 0, []
+    with Progress("send", len(rows)) as progress:
+        for number, token in rows.items():
+            try:
+                source = source_of(store, token, settings)
+                count += send_axilla(store, token, archive.deliver, archive.name, source_file=source)
+            except InputError as error:
+                say(f"case {number}: {why_words(error)}")
+                unsent.append(number)
+            progress.advance()
+    return count, unsent
+
+
+def _finished(store: Store, chosen: set[int]) -> dict[int, str]:
+    """Tokens of the cases to send, by their numbers."""
     found: dict[int, str] = {}
     page = 1
     while True:
@@ -76,7 +98,7 @@ def _finished(store: Store, chosen: set[int]) -> list[str]:
         )
     if not found:
         raise DataError("found no finished review, expected at least one; review a case first")
-    return [found[number] for number in sorted(chosen or found)]
+    return {number: found[number] for number in sorted(chosen or found)}
 
 
 def fetch_studies(argv: Sequence[str]) -> None:
@@ -119,15 +141,14 @@ def archive_options(parser: Any, *, page: bool) -> None:
     parser : jsonargparse parser
         The command's.
     page : bool
-        Whether readers send from the page, which refuses what the command leaves to its user.
+        Whether readers send from the page.
     """
     add = parser.add_argument
     where = "archive that readers send reports to from the page" if page else "archive"
     add("--web", type=str | None, default=None, help=f"DICOMweb address of the {where} (STOW)")
     add("--peer", type=str | None, default=None, help="or HOST:PORT:TITLE of one that takes C-STORE")
     add("--sources", type=str | None, default=None, help="folder of the scanner's DICOM images that were ingested")
-    if page:
-        add("--made_images", type=bool, default=False, help="true: without a DICOM image, send one made of the picture")
+    add("--made_images", type=bool, default=False, help="true: without a DICOM image, send one made of the picture")
 
 
 def pacs_settings(options: Any) -> PacsSettings:
@@ -151,7 +172,7 @@ def pacs_settings(options: Any) -> PacsSettings:
         web=options.web,
         peer=options.peer,
         sources=sources,
-        made_images=getattr(options, "made_images", sources is None),
+        made_images=options.made_images,
         user=login.name,
         password=login.password,
         token=login.token,

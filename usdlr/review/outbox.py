@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from usdlr.core.errors import CaseError, InputError
-from usdlr.review.dicom.delivery import Archive, open_archive
+from usdlr.core.errors import InputError
+from usdlr.review.dicom.delivery import Archive, open_archive, why_words
 from usdlr.review.dicom.settings import PacsSettings
 from usdlr.review.records import Account, Reading
-from usdlr.review.sending import begin, failed, send_axilla, source_of
+from usdlr.review.sending import begin, deliver_axilla, failed, record_delivery, source_of
 from usdlr.review.store.engine import Store
 
+ENDING = "found a page that is being ended, expected one that runs; send again when it runs"
 _LOG = logging.getLogger(__name__)
 NO_SOURCE = (
     "found no folder of the scanner's DICOM images, expected one: without the image nobody can say into which study "
@@ -72,7 +73,9 @@ class Outbox:
         """Why nothing at all can be sent; empty where it can."""
         return "" if self._settings.sources is not None or self._settings.made_images else NO_SOURCE
 
-    def ask(self, token: str, account: Account, *, seen: int, after: int, reading: Reading) -> bool:
+    def ask(
+        self, token: str, account: Account, *, seen: int, after: int, reading: Reading, explains: bool = False
+    ) -> bool:
         """Send an axilla in the background; see :func:`usdlr.review.sending.begin`.
 
         Returns
@@ -88,9 +91,19 @@ class Outbox:
         if self.refusal:
             raise InputError(self.refusal)
         with self._lock:
-            if after in self._in_hand:
-                return False
-            attempt = begin(self._store, token, account, self.name, seen=seen, after=after, reading=reading)
+            if self._end.is_set():
+                raise InputError(ENDING)
+            attempt = begin(
+                self._store,
+                token,
+                account,
+                self.name,
+                seen=seen,
+                after=after,
+                reading=reading,
+                in_hand=self._in_hand,
+                explains=explains,
+            )
             if attempt is None:
                 return False
             self._in_hand.add(attempt)
@@ -116,15 +129,26 @@ class Outbox:
         Parameters
         ----------
         timeout_s : float
-            Seconds to wait for it.
+            Seconds to wait for it. Its connection is left to it in any case: cut off, the archive would have half.
         """
-        self._end.set()
+        with self._lock:
+            self._end.set()
+            thread = self._thread
+        if thread is None:
+            self._archive.close()
+            return
         self._wishes.put(None)
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-        self._archive.close()
+        thread.join(timeout_s)
+        if thread.is_alive():
+            _LOG.warning("an axilla is still being sent; its page will say that it was interrupted")
 
     def _run(self) -> None:
+        try:
+            self._send_all()
+        finally:
+            self._archive.close()
+
+    def _send_all(self) -> None:
         while (wish := self._wishes.get()) is not None and not self._end.is_set():
             try:
                 self._send(wish)
@@ -137,25 +161,22 @@ class Outbox:
     def _send(self, wish: _Wish) -> None:
         told = {"version": wish.version, "attempt": wish.attempt}
         try:
-            source = source_of(self._store, wish.token, self._settings)
-            send_axilla(
+            done = deliver_axilla(
                 self._store,
                 wish.token,
                 self._archive.deliver,
                 self.name,
-                source_file=source,
-                account=wish.account,
-                **told,
+                source_file=source_of(self._store, wish.token, self._settings),
+                version=wish.version,
             )
-        except CaseError as error:
-            # Its sentence names the file, and the file the image.
-            why = f"found a file of this case that cannot be used ({error.code}), expected it as loaded; restore it"
         except InputError as error:
-            why = str(error)
+            why = why_words(error)
         except Exception as error:
             # An error's text may name files and with them patients; its kind may be told.
             _LOG.error("attempt %d failed (%s)", wish.attempt, type(error).__name__)
             why = f"something is wrong with usdlr ({type(error).__name__}); tell whoever runs this page"
         else:
+            # Never a failure from here on: the objects are there. Unrecorded, the attempt stays open.
+            record_delivery(self._store, done, self.name, account=wish.account, attempt=wish.attempt)
             return
         failed(self._store, wish.token, wish.account, self.name, why=why, **told)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import io
+import json
+import time
+from collections.abc import Container
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import pypdfium2
+from sqlalchemy import Connection, select
 
 from usdlr.core.errors import DataError, InputError
+from usdlr.review.dicom.capture import page_pngs
 from usdlr.review.dicom.delivery import Deliver
 from usdlr.review.dicom.finding import find_source
 from usdlr.review.dicom.settings import PacsSettings
 from usdlr.review.dicom.study import study_objects
 from usdlr.review.paper import axilla_pdf
-from usdlr.review.records import Account, AxillaRecord, AxillaState, ModelRecord, Reading, Status
+from usdlr.review.records import Account, AxillaRecord, AxillaState, Event, Reading, Role, Status
+from usdlr.review.store import schema
 from usdlr.review.store.audit import SYSTEM, append, events_of
-from usdlr.review.store.engine import Store
-from usdlr.review.store.reading import axilla, explained_pictures, explanation, models, record_of, told_of
+from usdlr.review.store.engine import Store, StoreAwayError
+from usdlr.review.store.reading import axilla, models, record_of, told_of
 
 SENDING: Final = "sending"
 SENT: Final = "sent"
@@ -30,8 +35,51 @@ NOT_FOUND: Final = (
     "found no DICOM image with the pixels of this case in the folder of sources, expected the scanner's own; fetch its "
     "study into that folder"
 )
-_DPI: Final = 144
-_POINTS_PER_INCH: Final = 72
+AWAITED: Final = (
+    "found an explanation of this case that is still being made, expected it before its report is sent; try again in "
+    "a minute"
+)
+ADMINISTRATORS_SEND: Final = (
+    "found a hidden reading, expected an administrator to send its reports: in the archive, readers could see the "
+    "answer before their own opinion; ask an administrator"
+)
+PAUSES_S: Final = (0.5, 2.0, 5.0)
+"""Between attempts to record a delivery; each of them waits for a busy database by itself."""
+
+
+class NotRecordedError(DataError):
+    """The archive has confirmed everything, and the log could not be written: nobody may call that a failure."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What an archive has confirmed.
+
+    Parameters
+    ----------
+    token, digest : str
+        The axilla, and the model that its report speaks of.
+    version : int
+        Of the axilla.
+    objects : tuple of str
+        UIDs of the instances.
+    """
+
+    token: str
+    digest: str
+    version: int
+    objects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """An axilla of one moment: its state, since when it stands so, and its explanation with the pictures."""
+
+    record: AxillaRecord
+    now: AxillaState
+    made: datetime
+    told: dict[str, Any] | None
+    maps: dict[str, bytes]
 
 
 def send_axilla(
@@ -45,7 +93,7 @@ def send_axilla(
     account: str = SYSTEM,
     attempt: int | None = None,
 ) -> int:
-    """Send one axilla as it stands; sent again without a change, the archive gets the same objects.
+    """Deliver one axilla as it stands, and record that; see :func:`deliver_axilla` and :func:`record_delivery`.
 
     Parameters
     ----------
@@ -75,15 +123,44 @@ def send_axilla(
     ------
     DataError
         If there is no such axilla, it has changed, its model is unknown, or the archive did not confirm everything.
+    NotRecordedError
+        If it did, and the log cannot be written.
     """
-    record, now, made = _as_it_stands(store, token)
+    done = deliver_axilla(store, token, deliver, where, source_file=source_file, version=version)
+    record_delivery(store, done, where, account=account, attempt=attempt)
+    return len(done.objects)
+
+
+def deliver_axilla(
+    store: Store,
+    token: str,
+    deliver: Deliver,
+    where: str,
+    *,
+    source_file: Path | None = None,
+    version: int | None = None,
+) -> Delivered:
+    """Deliver one axilla as it stands; delivered again with the same explanation, the archive gets the same objects.
+
+    Parameters
+    ----------
+    store, token, deliver, where, source_file, version
+        See :func:`send_axilla`.
+
+    Raises
+    ------
+    DataError
+        See :func:`send_axilla`.
+    """
+    found = _as_it_stands(store, token)
+    record, now = found.record, found.now
     if version is not None and now.version != version:
         raise DataError("found a case that has changed since it was to be sent, expected the same; look at it again")
-    found = [one for one in models(store) if one.digest == record.digest]
-    if not found:
+    model = next((one for one in models(store) if one.digest == record.digest), None)
+    if model is None:
         raise DataError("found an axilla whose model is not in the database, expected it; load the list again")
-    pages = page_pngs(_paper(store, found[0], record, now))
-    objects = study_objects(found[0], record, now, source_file=source_file, pages=pages, made=made)
+    pages = page_pngs(axilla_pdf(model, record, now, found.told, pictures=found.maps))
+    objects = study_objects(model, record, now, source_file=source_file, pages=pages, made=found.made)
     confirmed = set(deliver(objects))
     lacking = [one for one in objects if str(one.SOPInstanceUID) not in confirmed]
     if lacking:
@@ -91,19 +168,60 @@ def send_axilla(
             f"found {len(lacking)} of {len(objects)} objects not confirmed by {where}, expected all; send again: what "
             "is there already is stored once"
         )
-    uids = [str(one.SOPInstanceUID) for one in objects]
-    after: dict[str, Any] = {"to": where, "version": now.version, "objects": uids}
-    with store.writing() as connection:
-        append(
-            connection,
-            account=account,
-            kind=SENT,
-            token=token,
-            digest=record.digest,
-            after=after if attempt is None else after | {"attempt": attempt},
-            at=store.at(),
-        )
-    return len(objects)
+    return Delivered(token, record.digest, now.version, tuple(str(one.SOPInstanceUID) for one in objects))
+
+
+def record_delivery(
+    store: Store, done: Delivered, where: str, *, account: str = SYSTEM, attempt: int | None = None
+) -> None:
+    """Record what an archive has confirmed, with patience: the objects are there, whatever the database says.
+
+    Parameters
+    ----------
+    store : Store
+        Where the axilla lies.
+    done : Delivered
+        What was confirmed.
+    where, account : str
+        The archive, and who asked for it.
+    attempt : int, optional
+        Number of the event that told of its beginning.
+
+    Raises
+    ------
+    NotRecordedError
+        If the database stays away.
+    """
+    after: dict[str, Any] = {"to": where, "version": done.version, "objects": list(done.objects)}
+    if attempt is not None:
+        after["attempt"] = attempt
+    at = store.at()
+
+    def is_it(event: Event) -> bool:
+        return event.kind == SENT and event.at == at and event.account == account and dict(event.after) == after
+
+    for pause in (*PAUSES_S, None):
+        try:
+            with store.writing() as connection:
+                # Cut off while it was being committed, it may stand there already.
+                if not any(is_it(event) for event in events_of(connection, done.token)):
+                    append(
+                        connection,
+                        account=account,
+                        kind=SENT,
+                        token=done.token,
+                        digest=done.digest,
+                        after=after,
+                        at=at,
+                    )
+            return
+        except StoreAwayError:
+            if pause is not None:
+                time.sleep(pause)
+    raise NotRecordedError(
+        f"found the review database unable to record that {where} has confirmed all {len(done.objects)} objects, "
+        "expected an entry in the log; free space or restart it, then send again: what is there already is stored once"
+    )
 
 
 def source_of(store: Store, token: str, settings: PacsSettings) -> Path | None:
@@ -120,8 +238,10 @@ def source_of(store: Store, token: str, settings: PacsSettings) -> Path | None:
 
     Raises
     ------
+    CaseError
+        If the picture that the model read is missing or unreadable.
     DataError
-        If there is none, or two, and none may be made.
+        If there is none and none may be made, or what was found contradicts the list or itself.
     """
     record = axilla(store, token)
     found = None if settings.sources is None or record is None else find_source(settings.sources, record)
@@ -130,27 +250,40 @@ def source_of(store: Store, token: str, settings: PacsSettings) -> Path | None:
     return found
 
 
-def why_not(now: AxillaState, account: str, reading: Reading) -> str:
+def why_not(now: AxillaState, reader: Account, reading: Reading) -> str:
     """Why an axilla cannot be sent as it stands, for whom asks; empty where it can.
 
     Parameters
     ----------
     now : AxillaState
         Where it stands.
-    account : str
-        Name of who asks.
+    reader : Account
+        Who asks.
     reading : Reading
-        In hidden reading the answer goes nowhere at the wish of somebody who must not know it yet.
+        In hidden reading the answer goes nowhere at the wish of somebody who must not know it yet, and only at an
+        administrator's: others, who have given no opinion, may see what is in the archive.
     """
-    if reading is Reading.HIDDEN and account not in now.opinions:
-        return "found no opinion of yours yet, expected it before anything is sent; give your own reading first"
+    if reading is Reading.HIDDEN:
+        if reader.name not in now.opinions:
+            return "found no opinion of yours yet, expected it before anything is sent; give your own reading first"
+        if not reader.role.may(Role.ADMINISTRATOR):
+            return ADMINISTRATORS_SEND
     if now.status not in FINISHED:
         return "found a case whose review is not finished, expected a verdict that stands; give one, or adjudicate"
     return ""
 
 
 def begin(
-    store: Store, token: str, account: Account, where: str, *, seen: int, after: int, reading: Reading
+    store: Store,
+    token: str,
+    account: Account,
+    where: str,
+    *,
+    seen: int,
+    after: int,
+    reading: Reading,
+    in_hand: Container[int] = (),
+    explains: bool = False,
 ) -> int | None:
     """Record that an axilla is being sent, unless somebody asked for that already.
 
@@ -171,11 +304,15 @@ def begin(
         begins anything.
     reading : Reading
         See :func:`why_not`.
+    in_hand : container of int
+        Attempts that wait or are under way.
+    explains : bool
+        Whether somebody is about to explain what is not explained yet: the explanation is part of the report.
 
     Returns
     -------
     int or None
-        Number of the event; ``None`` where there is a later delivery than the one that was seen.
+        Number of the event; ``None`` where there is a later delivery than the one that was seen, or that is in hand.
 
     Raises
     ------
@@ -186,15 +323,18 @@ def begin(
         record = record_of(connection, token)
         if record is None:
             raise InputError("found no axilla of that address, expected one of the list; open it from the worklist")
-        log = events_of(connection, token)
-        if after != max((event.number for event in log if event.kind in DELIVERIES), default=0):
-            return None
         now = told_of(connection, record).state()
-        if now.version != seen:
-            raise InputError("found a case that has changed since you opened it, expected the one you saw; look again")
-        refused = why_not(now, account.name, reading)
+        # First: who must not know the answer yet must not learn from a refusal what others did either.
+        refused = why_not(now, account, reading)
         if refused:
             raise InputError(refused)
+        last = max((one.number for one in events_of(connection, token) if one.kind in DELIVERIES), default=0)
+        if after != last or after in in_hand:
+            return None
+        if now.version != seen:
+            raise InputError("found a case that has changed since you opened it, expected the one you saw; look again")
+        if explains and _explanation(connection, token) is None:
+            raise InputError(AWAITED)
         event = append(
             connection,
             account=account.name,
@@ -237,43 +377,23 @@ def failed(store: Store, token: str, account: str, where: str, *, attempt: int, 
         )
 
 
-def _as_it_stands(store: Store, token: str) -> tuple[AxillaRecord, AxillaState, datetime]:
-    """An axilla, its state, and when it came to stand so; all of one moment."""
+def _as_it_stands(store: Store, token: str) -> _Standing:
     with store.reading() as connection:
         record = record_of(connection, token)
         if record is None:
             raise DataError("found no axilla of that address, expected one of the list; load the list again")
         log = events_of(connection, token)
         now = told_of(connection, record).state()
-    return record, now, datetime.fromisoformat(max(event.at for event in log if event.kind not in DELIVERIES))
+        told = _explanation(connection, token)
+        place = schema.picture
+        kept = connection.execute(select(place.c.name, place.c.content).where(place.c.axilla == token))
+        maps = {str(row.name): bytes(row.content) for row in kept}
+    named = {str(one["picture"]) for one in (told or {}).get("maps", ())}
+    made = datetime.fromisoformat(max(event.at for event in log if event.kind not in DELIVERIES))
+    return _Standing(record, now, made, told, {name: maps[name] for name in maps if name in named})
 
 
-def _paper(store: Store, model: ModelRecord, record: AxillaRecord, now: AxillaState) -> bytes:
-    told = explanation(store, record.token)
-    return axilla_pdf(model, record, now, told, pictures=explained_pictures(store, record.token, told))
-
-
-def page_pngs(pdf: bytes) -> list[bytes]:
-    """The pages of a PDF as pictures, in their order.
-
-    Parameters
-    ----------
-    pdf : bytes
-        As made by :func:`usdlr.review.paper.axilla_pdf`.
-
-    Returns
-    -------
-    list of bytes
-        A PNG of each, 144 pixels per inch.
-    """
-    document = pypdfium2.PdfDocument(pdf)
-    try:
-        return [_png(document[at]) for at in range(len(document))]
-    finally:
-        document.close()
-
-
-def _png(page: pypdfium2.PdfPage) -> bytes:
-    target = io.BytesIO()
-    page.render(scale=_DPI / _POINTS_PER_INCH).to_pil().convert("RGB").save(target, "PNG")
-    return target.getvalue()
+def _explanation(connection: Connection, token: str) -> dict[str, Any] | None:
+    place = schema.explanation
+    text = connection.scalar(select(place.c.plain).where(place.c.axilla == token))
+    return None if text is None else dict(json.loads(text))

@@ -221,8 +221,8 @@ class Slow:
         return [str(one.SOPInstanceUID) for one in objects]
 
 
-def slowly(page: Page, pacs: PacsSettings) -> tuple[FastAPI, Slow]:
-    app, slow = page.app(pacs), Slow()
+def slowly(page: Page, pacs: PacsSettings, reading: Reading = Reading.OPEN) -> tuple[FastAPI, Slow]:
+    app, slow = page.app(pacs, reading), Slow()
     app.state.site = replace(app.state.site, outbox=Outbox(page.store, pacs, open=slow.open))
     return app, slow
 
@@ -313,19 +313,29 @@ def test_what_must_not_be_sent_is_refused_with_its_reason(page: Page) -> None:
     assert slow.calls == 0
 
 
-def test_a_hidden_reading_sends_nothing_for_who_must_not_know_the_answer(page: Page) -> None:
-    pacs = PacsSettings(peer="127.0.0.1:9:SLOW", sources=page.sources)
-    app = page.app(pacs, Reading.HIDDEN)
-    anna, ben = browser(app, "anna"), browser(app, "ben")
-    assert anna.act(page.record.token, 1, "opinion", group="LR-SLN").status_code == 303
-    assert anna.act(page.record.token, 2, "accept").status_code == 303
-    assert "Send report" in card(anna, page)
+def test_in_a_hidden_reading_administrators_alone_send_and_a_refusal_tells_nothing(page: Page) -> None:
+    app, slow = slowly(page, PacsSettings(peer="127.0.0.1:9:SLOW", sources=page.sources), Reading.HIDDEN)
+    create_account(page.store, "dora", "Dr Dora", Role.ADMINISTRATOR, PASSWORD, by=None)
+    anna, ben, dora = (browser(app, name) for name in ("anna", "ben", "dora"))
+    for version, one in ((1, anna), (2, dora)):
+        assert one.act(page.record.token, version, "opinion", group="LR-SLN").status_code == 303
+    assert anna.act(page.record.token, 3, "accept").status_code == 303
+    assert "expected an administrator to send" in card(anna, page)
+    assert "<button" not in card(anna, page)
+    refused = anna.submit(f"{page.path}/archive", {"seen": 4, "after": 0})
+    assert (refused.status_code, "expected an administrator" in refused.text) == (422, True)
     assert card(ben, page) == ""
-    assert "archive" not in ben.get(f"{page.path}/archive?seen=3").text
-    refused = ben.submit(f"{page.path}/archive", {"seen": 3, "after": 0})
-    assert refused.status_code == 422
-    assert "give your own reading first" in refused.text
-    assert page.told() == []
+    assert "archive" not in ben.get(f"{page.path}/archive?seen=4").text
+    blind = [ben.submit(f"{page.path}/archive", {"seen": seen, "after": 0}) for seen in (3, 4)]
+    assert press(dora, page).status_code == 303
+    attempt = events(page.store, token=page.record.token)[-1].number
+    blind += [ben.submit(f"{page.path}/archive", {"seen": 4, "after": after}) for after in (0, attempt, attempt + 1)]
+    slow.go.set()
+    wait_for(dora, page, "Sent to SLOW")
+    blind.append(ben.submit(f"{page.path}/archive", {"seen": 4, "after": 0}))
+    assert {one.status_code for one in blind} == {422}
+    assert all("give your own reading first" in one.text for one in blind)
+    assert [name for _, name, _ in page.told()] == ["dora", "dora"]
 
 
 def test_an_image_that_is_missing_or_not_the_only_one_is_no_source(page: Page) -> None:

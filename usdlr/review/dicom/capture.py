@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
+import pypdfium2
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
@@ -20,6 +21,7 @@ from usdlr.review.records import AxillaRecord
 PNG = b"\x89PNG\r\n\x1a\n"
 # A page of A4 at 300 dots per inch has nine million pixels.
 MAX_PIXELS, MAX_BYTES = 16_000_000, 64 << 20
+_DPI, _POINTS_PER_INCH = 144, 72
 
 
 def sc_dataset(
@@ -114,3 +116,29 @@ def page_pixels(page: bytes) -> npt.NDArray[np.uint8]:
         ) from None
     white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
     return np.asarray(Image.alpha_composite(white, picture).convert("RGB"), dtype=np.uint8)
+
+
+def page_pngs(pdf: bytes) -> list[bytes]:
+    """The pages of a PDF as pictures, in their order.
+
+    Parameters
+    ----------
+    pdf : bytes
+        As made by :func:`usdlr.review.paper.axilla_pdf`.
+
+    Returns
+    -------
+    list of bytes
+        A PNG of each, 144 pixels per inch.
+    """
+    document = pypdfium2.PdfDocument(pdf)
+    try:
+        return [_png(document[at]) for at in range(len(document))]
+    finally:
+        document.close()
+
+
+def _png(page: pypdfium2.PdfPage) -> bytes:
+    target = io.BytesIO()
+    page.render(scale=_DPI / _POINTS_PER_INCH).to_pil().convert("RGB").save(target, "PNG")
+    return target.getvalue()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from usdlr.core.errors import CaseError, InputError
 from usdlr.review.dicom.network import Peer, send
 from usdlr.review.dicom.settings import PacsSettings, peer_parts
 from usdlr.review.dicom.web import DicomWeb, Login
@@ -52,3 +53,17 @@ def open_archive(settings: PacsSettings) -> Archive:
         return Archive(settings.name, lambda objects: send(objects, peer), lambda: None)
     web = DicomWeb(settings.web or "", Login(settings.user, settings.password, settings.token))
     return Archive(settings.name, web.store, web.close)
+
+
+def why_words(error: InputError) -> str:
+    """What may be told and kept of an error: a sentence without patient, path or secret.
+
+    Parameters
+    ----------
+    error : InputError
+        Of an attempt to send.
+    """
+    if isinstance(error, CaseError):
+        # Its own sentence names the file, and the file the image.
+        return f"found a file of this case that cannot be used ({error.code}), expected it as loaded; restore it"
+    return str(error)

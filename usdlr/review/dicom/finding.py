@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-from usdlr.core.errors import DataError, InputError
+from usdlr.core.errors import CaseError, DataError
 from usdlr.ingest.readers.dicom_file import open_dataset, quiet
-from usdlr.review.dicom.source import image_of_row, read_source
-from usdlr.review.records import AxillaRecord, ImageRecord
+from usdlr.ingest.readers.dicom_header import frame_count
+from usdlr.review.dicom.codes import text_of
+from usdlr.review.dicom.source import Picture, frame_showing, picture_of, source_at
+from usdlr.review.records import AxillaRecord
 
 MOST_FILES = 50_000
+IDENTITY = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""What tells one image from another: an archive that corrects a patient keeps the instance's own identifier."""
+
+
+class _Grid(NamedTuple):
+    """What a header says of its pixels; they take a hundred times as long to read."""
+
+    rows: int
+    columns: int
+    frames: int
 
 
 def find_source(folder: Path, record: AxillaRecord) -> Path | None:
@@ -27,27 +41,37 @@ def find_source(folder: Path, record: AxillaRecord) -> Path | None:
     Returns
     -------
     Path or None
-        The first file, another copy of the same instance being the same image; ``None`` if no file has these pixels.
+        The first file, another copy with the same identifiers being the same image; ``None`` if no file has these
+        pixels.
 
     Raises
     ------
+    CaseError
+        If the picture that the model read is missing or unreadable.
     DataError
-        If files of two different images have these pixels: nobody could say into whose study the report belongs.
+        If a file has these pixels and names another side or no valid identifiers, or if several do that are not of one
+        patient, study, series and instance: nobody could say into whose study the report belongs.
     """
-    image = image_of_row(record)
-    found: dict[str, Path] = {}
+    picture = picture_of(record)
+    found: dict[tuple[str, ...], Path] = {}
     for path in _files(folder):
         try:
-            if not _large_enough(path, image):
+            stat = path.stat()
+            grid = _grid(str(path), stat.st_size, stat.st_mtime_ns)
+            if grid is None or not _large_enough(grid, picture):
                 continue
-            uid = str(read_source(path, record).dataset.SOPInstanceUID)
-        except InputError:  # another image, or no image at all
+            shown = frame_showing(path, picture, range(1, grid.frames + 1))
+        except (OSError, CaseError):  # no image at all
             continue
-        found.setdefault(uid, path)
+        if shown is not None:
+            # What such a file says otherwise is about this very image: nothing of it may be passed over.
+            header = source_at(path, record, picture, shown).dataset
+            found.setdefault(tuple(text_of(header, keyword) for keyword in IDENTITY), path)
     if len(found) > 1:
         raise DataError(
-            f"found {len(found)} DICOM images with the pixels of this case, expected one: it cannot be told into which "
-            "study the report belongs; remove the others from the folder of sources"
+            f"found {len(found)} DICOM images with the pixels of this case that are not of one patient, study, series "
+            "and instance, expected one: it cannot be told into which study the report belongs; keep the one that the "
+            "archive has today in the folder of sources, and take the others out"
         )
     return next(iter(found.values()), None)
 
@@ -69,11 +93,19 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _large_enough(path: Path, image: ImageRecord) -> bool:
-    """Whether a file's grid can hold the picture, told by its header: pixels take a hundred times as long."""
+@lru_cache(maxsize=MOST_FILES)
+def _grid(path: str, size: int, modified: int) -> _Grid | None:
+    """A file's grid, read once while size and time of change stay the same; ``None`` where it is no DICOM image."""
     try:
-        with quiet(), open_dataset(path) as opened:
-            rows, columns = int(opened.dataset.Rows), int(opened.dataset.Columns)
+        with quiet(), open_dataset(Path(path)) as opened:
+            dataset = opened.dataset
+            return _Grid(int(dataset.Rows), int(dataset.Columns), frame_count(dataset))
+    except OSError:  # not remembered: tomorrow it may be readable
+        raise
     except Exception:  # whatever a hostile header makes pydicom say, this is not the image
-        return False
-    return rows >= image.rows and columns >= image.columns
+        return None
+
+
+def _large_enough(grid: _Grid, picture: Picture) -> bool:
+    rows, columns = picture.grey.shape
+    return bool(grid.rows >= picture.row + rows and grid.columns >= picture.col + columns)

@@ -23,7 +23,8 @@ class PacsSettings:
         the image that the model read.
     made_images : bool
         Whether a case whose DICOM image is not at hand may be sent all the same, with an image and a study made from
-        the canonical picture and the list's own patient id: for archives of pseudonyms, never for a hospital's own.
+        the canonical picture and the list's own patient id (its issuer is ``usdlr``): for archives of pseudonyms and
+        of tests, never for a hospital's own.
     user, password, token : str
         To sign in with by DICOMweb; kept out of logs and messages.
 

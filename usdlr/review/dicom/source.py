@@ -6,10 +6,10 @@ only when its pixels are those that the model read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ GreyArray = npt.NDArray[np.uint8]
 MAX_FRAMES = 64
 # Ingest may blank letters and fill calipers, and converts colours with a rounding; tissue stays what it was.
 SAME_SHARE, SAME_LEVELS, FEWEST_PIXELS = 0.95, 2, 400
+ISSUER = "usdlr"
 # What a report inherits from its image, so that the archive files it with the patient and the study.
 INHERITED = (
     "PatientName",
@@ -109,6 +110,30 @@ class SourceImage:
         return [self.frame] if self.frames > 1 else None
 
 
+@dataclass(frozen=True)
+class Picture:
+    """What a file has to show to be an axilla's source.
+
+    Parameters
+    ----------
+    grey : ndarray
+        The picture that the model read, uint8 array (rows, columns).
+    row, col : int
+        Pixel of the scanner's frame at which it starts.
+    """
+
+    grey: GreyArray
+    row: int
+    col: int
+
+
+class Shown(NamedTuple):
+    """Where a file shows a picture: number of the frame, from 1, and the frame's shape (rows, columns)."""
+
+    frame: int
+    shape: tuple[int, int]
+
+
 def spacing_in_mm(image: ImageRecord) -> Spacing | None:
     """Millimetres per pixel, ``None`` without calibration and where lengths are shares of the lesion."""
     if image.row_mm is None or image.col_mm is None:
@@ -177,32 +202,92 @@ def read_source(path: Path, record: AxillaRecord, *, frame: int | None = None) -
     DataError
         If its pixels are not those that the model read, it names another side, or its identifiers are damaged.
     """
-    image = image_of_row(record)
-    grey = canonical_grey(image)
+    picture = picture_of(record)
+    numbers = range(1, read_header(path).frames + 1) if frame is None else [frame]
+    shown = frame_showing(path, picture, numbers)
+    if shown is None:
+        raise DataError(
+            "found a DICOM image whose pixels are not those that the model read, expected the source of this axilla's "
+            "first tumour image; choose the image that was ingested"
+        )
+    return source_at(path, record, picture, shown)
+
+
+def picture_of(record: AxillaRecord) -> Picture:
+    """The picture of an axilla's first tumour image, and where in the scanner's frame it starts.
+
+    Raises
+    ------
+    CaseError
+        If its file is missing or unreadable.
+    DataError
+        If the axilla has no image, or its file is not on the record's grid.
+    """
     row, col = (_offset(record.row, name) for name in ("source_row", "source_col"))
+    return Picture(canonical_grey(image_of_row(record)), row, col)
+
+
+def frame_showing(path: Path, picture: Picture, numbers: Sequence[int]) -> Shown | None:
+    """The first frame of a file that shows the picture; ``None`` if none of them does.
+
+    Parameters
+    ----------
+    path : Path
+        The file, as hostile as any.
+    picture : Picture
+        What is looked for.
+    numbers : sequence of int
+        Of the frames, from 1; of a long clip the first 64 are looked at.
+
+    Raises
+    ------
+    CaseError
+        If the file cannot be read.
+    """
+    for number in numbers[:MAX_FRAMES]:
+        frame = to_grey(read_frame(path, number).pixels_8_bit())[0]
+        if _same_picture(frame, picture.grey, picture.row, picture.col):
+            return Shown(number, (frame.shape[0], frame.shape[1]))
+    return None
+
+
+def source_at(path: Path, record: AxillaRecord, picture: Picture, shown: Shown) -> SourceImage:
+    """A file whose frame shows an axilla's picture as its source: what its header says must not contradict the list.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    record : AxillaRecord
+        The axilla.
+    picture : Picture
+        Of the axilla.
+    shown : Shown
+        Where the file shows it.
+
+    Raises
+    ------
+    CaseError
+        If the file cannot be read.
+    DataError
+        If it names another side, or its identifiers are damaged.
+    """
     header = read_header(path)
     if Side.UNKNOWN not in (header.laterality, record.side) and header.laterality is not record.side:
         raise DataError(
-            f"found a DICOM image of the {header.laterality} side for a case of the {record.side} side, expected one "
-            "side; choose the image of this axilla"
+            f"found a DICOM image with the pixels of this case, of the {header.laterality} side for a case of the "
+            f"{record.side} side, expected one side; find out which is right, and correct the list or the image"
         )
-    candidates = range(1, min(header.frames, MAX_FRAMES) + 1) if frame is None else [frame]
-    for number in candidates:
-        found = read_frame(path, number)
-        if _same_picture(to_grey(found.pixels_8_bit())[0], grey, row, col):
-            with quiet(), open_dataset(path) as opened:
-                return SourceImage(_inherited(opened.dataset, found.shape), number, row, col)
-    raise DataError(
-        "found a DICOM image whose pixels are not those that the model read, expected the source of this axilla's "
-        "first tumour image; choose the image that was ingested"
-    )
+    with quiet(), open_dataset(path) as opened:
+        return SourceImage(_inherited(opened.dataset, shown.shape), shown.frame, picture.row, picture.col)
 
 
 def make_source(record: AxillaRecord, image: ImageRecord) -> SourceImage:
     """A DICOM image from the canonical picture, for cases that did not come as DICOM.
 
     An Ultrasound Image of one grey frame whose calibrated region is the whole picture. Patient and study are those
-    of the list: PatientID is the list's own, and neither name nor date is invented. Equal arguments give equal bytes.
+    of the list: PatientID is the list's own, as its issuer says, and neither name nor date is invented.
+    Equal arguments give equal bytes.
 
     Parameters
     ----------
@@ -235,6 +320,8 @@ def make_source(record: AxillaRecord, image: ImageRecord) -> SourceImage:
     for keyword in TYPE_2:
         setattr(dataset, keyword, "")
     dataset.PatientID = record.patient_id
+    # No hospital gave this number: an archive must not file it with a patient of its own who has the same.
+    dataset.IssuerOfPatientID = ISSUER
     dataset.PatientOrientation = ""
     dataset.Modality = "US"
     dataset.SeriesNumber, dataset.InstanceNumber = 1, image.number

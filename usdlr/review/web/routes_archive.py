@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from usdlr.core.errors import InputError
 from usdlr.review.contexts.axilla import MOST_ASKED
 from usdlr.review.records import Role
+from usdlr.review.store.engine import StoreAwayError
 from usdlr.review.web.pages import message, page
 from usdlr.review.web.routes_axilla import Seen, Token
 from usdlr.review.web.security import VisitNow, read, write
@@ -30,7 +31,10 @@ def sent(
     try:
         if site.outbox is None:
             raise InputError(NO_ARCHIVE)
-        site.outbox.ask(token, visit.reader, seen=seen, after=after, reading=site.settings.reading)
+        explains = site.ahead is not None and not site.ahead.failed(token)
+        site.outbox.ask(token, visit.reader, seen=seen, after=after, reading=site.settings.reading, explains=explains)
+    except StoreAwayError:  # it may be recorded: the page that asks to try again says so
+        raise
     except InputError as error:
         back = {"back": f"/axillae/{token}", "back_words": f"Back to case {record.number}"}
         return message(request, visit, "Not sent", f"{error}.", status=422, **back)

@@ -47,7 +47,7 @@ def archive_view(
     state = _state(site, last)
     refused = button = ""
     if site.outbox is not None and reader.role.may(Role.REVIEWER) and state != SENDING:
-        refused = site.outbox.refusal or why_not(found, reader.name, site.settings.reading)
+        refused = site.outbox.refusal or why_not(found, reader, site.settings.reading)
         refused = refused or ("" if found.version == seen else CHANGED)
         if not refused:
             button = "Send report to archive" if state == "none" else "Send again"
