@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import argon2
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Column, Connection, select, update
 
-from tests.review.store.made import LATER, PASSWORD, answered, axilla_record, people, wish
+from tests.review.store.made import LATER, PASSWORD, answered, axilla_record, emptied, people, wish
 from tests.review.store.postgres import Server
 from usdlr.core.types import RiskGroup
 from usdlr.review.records import Act, AxillaRecord, Role
 from usdlr.review.store import passwords, schema
+from usdlr.review.store import people as people_module
 from usdlr.review.store.accounts import (
     SignedIn,
     change_password,
@@ -28,6 +30,7 @@ from usdlr.review.store.accounts import (
     unlock,
 )
 from usdlr.review.store.acting import Done, act
+from usdlr.review.store.backup import backup, restore
 from usdlr.review.store.checking import check
 from usdlr.review.store.engine import Store, open_store
 from usdlr.review.store.loading import load_axillae
@@ -305,3 +308,74 @@ def _guarded(store: Store, statements: str, words: str) -> None:
     report = check(store)
     assert report.chain.whole
     assert any(words in sentence for sentence in report.wrong), report.wrong
+
+
+def test_a_store_of_an_older_version_is_whole_and_says_what_its_log_lacks(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        # As accounts were made before their passwords stood in the log.
+        real = people_module.record_change
+
+        def without(
+            connection: Connection, of: Store, who: str, name: str, before: dict[str, Any], after: dict[str, Any]
+        ) -> None:
+            told = {key: value for key, value in after.items() if key != "secret"}
+            real(connection, of, who, name, before, told)
+
+        older.setattr(people_module, "record_change", without)
+        root = create_account(store, "root", "Root", Role.ADMINISTRATOR, PASSWORD, by=None)
+    report = check(store)
+    assert report.whole, report.wrong
+    assert report.notes == ("the log does not tell the password of account 1, an older version set it",)
+    backup(store, tmp_path / "copy")
+    restore(tmp_path / "copy", f"sqlite:///{tmp_path}/again.db")
+    # Once the log tells one, a planted one is found.
+    change_password(store, root, "another long secret", old=PASSWORD, by=root)
+    report = check(store)
+    assert report.whole, report.wrong
+    assert report.notes == ()
+    with store.writing() as connection:
+        connection.execute(update(schema.account).values(password=passwords.hash_password("a planted password")))
+    assert "account 1 has another password than the log tells" in check(store).wrong
+
+
+HOSTILE = ["null", "5", "[1]", '[["made", true]]', '"word"', "NaN", "1e999", '{"a": NaN}', "[" * 100_000, "{", ""]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("kind", ["account", "loaded", "accept"])
+@pytest.mark.parametrize("field", ["before", "after"])
+def test_an_event_that_holds_anything_is_told(file_store: Store, kind: str, field: str, text: str) -> None:
+    record, event = axilla_record(), schema.event
+    load_axillae(file_store, [record])
+    (anna,) = people(file_store, "anna")
+    assert isinstance(act(file_store, wish(Act.ACCEPT, record.token, 1), anna), Done)
+    emptied(file_store)
+    with file_store.engine.begin() as connection:
+        where = event.c.kind == kind
+        number = connection.scalar(select(event.c.number).where(where))
+        connection.execute(update(event).where(where).values({field: text}))
+    report = check(file_store)
+    assert not report.whole
+    assert f"entry {number} cannot be read" in report.chain.why
+    # An account's is told beside the chain too; numbers that are none are still an object.
+    if kind == "account" and not text.startswith('{"a"'):
+        assert f"event {number} cannot be read" in report.wrong
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("column", [schema.prediction.c.record, schema.explanation.c.plain], ids=str)
+def test_a_row_that_holds_anything_is_told(file_store: Store, column: Column[str], text: str) -> None:
+    record = axilla_record()
+    load_axillae(file_store, [record])
+    put_explanation(file_store, record.token, {"maps": []}, {})
+    with file_store.writing() as connection:
+        connection.execute(update(column.table).values({column.name: text}))
+    report = check(file_store)
+    assert report.chain.whole
+    # What an explanation holds beside its pictures' names is not compared.
+    if text.startswith('{"a"') and column.name == "plain":
+        assert report.whole
+    else:
+        assert any("axilla 1 cannot be compared" in sentence for sentence in report.wrong), report.wrong

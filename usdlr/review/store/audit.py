@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
+from usdlr.core.errors import InputError
 from usdlr.review.records import Event
 from usdlr.review.store.engine import Store, utc_now
 from usdlr.review.store.plain import canonical, text_hash
@@ -209,10 +210,16 @@ def event_of(row: Mapping[Any, Any]) -> Event:
     Raises
     ------
     ValueError
-        If somebody wrote there what is no JSON.
+        If somebody wrote there what is no JSON object.
     """
     plain = {str(name): value for name, value in row.items()}
-    return Event(**plain | {"before": json.loads(plain["before"]), "after": json.loads(plain["after"])})
+    try:
+        before, after = json.loads(plain["before"]), json.loads(plain["after"])
+    except (TypeError, RecursionError) as error:
+        raise ValueError("no JSON, or nested too deeply") from error
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        raise ValueError("not an object")
+    return Event(**plain | {"before": before, "after": after})
 
 
 def anchor(store: Store) -> Anchor:
@@ -282,7 +289,7 @@ def _wrong(row: Row[Any], expected: int, previous: str) -> str:
         found = event_of(row._mapping)
         texts = canonical(found.before), canonical(found.after)
         written = event_hash({name: getattr(found, name) for name in table.c.keys()})  # noqa: SIM118
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError, InputError) as error:
         return f"entry {expected} cannot be read ({type(error).__name__})"
     if texts != (row.before, row.after) or written != row.hash:
         return f"entry {expected} was changed"

@@ -42,11 +42,14 @@ class StoreReport:
         That were compared with it.
     wrong : tuple of str
         A sentence for everything that differs from what the log tells.
+    notes : tuple of str
+        A sentence for everything that the log does not tell of, for it was written by an older version.
     """
 
     chain: ChainReport
     axillae: int
     wrong: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -67,11 +70,12 @@ def check(store: Store, *, anchor: Anchor | None = None) -> StoreReport:
     with store.reading() as connection:
         chain = verify_on(connection, anchor=anchor)
         tokens = connection.scalars(select(schema.axilla.c.token).order_by(schema.axilla.c.number)).all()
-        wrong = [*wrong_guards(connection), *_accounts(connection), *_pairs(connection, set(tokens))]
+        notes: list[str] = []
+        wrong = [*wrong_guards(connection), *_accounts(connection, notes), *_pairs(connection, set(tokens))]
         for start in range(0, len(tokens), _AT_ONCE):
             for one in kept(connection, tokens[start : start + _AT_ONCE]):
                 wrong += differing(one)
-    return StoreReport(chain, len(tokens), tuple(wrong))
+    return StoreReport(chain, len(tokens), tuple(wrong), tuple(notes))
 
 
 def _pairs(connection: Connection, tokens: set[str]) -> Iterator[str]:
@@ -87,19 +91,19 @@ def _pairs(connection: Connection, tokens: set[str]) -> Iterator[str]:
             yield f"the axilla that event {number} loaded is gone"
 
 
-def _accounts(connection: Connection) -> Iterator[str]:
-    """Every account is what its events made of it."""
+def _accounts(connection: Connection, notes: list[str]) -> Iterator[str]:
+    """Every account is what its events made of it; passwords that no event ever told of are noted."""
     log, place = schema.event, schema.account
     told: dict[str, dict[str, object]] = {}
     for row in connection.execute(select(log).where(log.c.kind == "account").order_by(log.c.number)):
         try:
-            after = dict(event_of(row._mapping).after)
+            after = event_of(row._mapping).after
         except ValueError:
             yield f"event {row.number} cannot be read"
             continue
         name = str(after.get("name", ""))
         if after.get("made"):
-            first = {"provider": after.get("provider"), "number": len(told) + 1, "disabled": False, "secret": None}
+            first = {"provider": after.get("provider"), "number": len(told) + 1, "disabled": False, "secret": _UNTOLD}
             told[name] = first | {"display": after.get("display"), "role": after.get("role")}
         elif name not in told:
             yield f"event {row.number} changes an account that none made"
@@ -116,10 +120,17 @@ def _accounts(connection: Connection) -> Iterator[str]:
         secret = None if row.password is None else fingerprint(row.password)
         held = {field: row._mapping[field] for field in ("display", "role", "provider", "disabled")}
         held |= {"number": row.id, "secret": secret}
+        # Until passwords stood in the log, a local account was made without a word of one.
+        if wanted["secret"] is _UNTOLD:
+            wanted["secret"] = None
+            if row.provider == wanted["provider"] == "" and secret is not None:
+                notes.append(f"the log does not tell the password of account {row.id}, an older version set it")
+                wanted["secret"] = secret
         for field in sorted(field for field, value in held.items() if wanted[field] != value):
             yield f"account {row.id} has another {_WORDS.get(field, field)} than the log tells"
         if row.subject != name.removeprefix(f"{row.provider}:"):
             yield f"account {row.id} has another name at the hospital's sign-in than the log tells"
 
 
+_UNTOLD = object()
 _WORDS = {"disabled": "standing", "secret": "password"}

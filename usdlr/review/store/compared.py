@@ -106,7 +106,7 @@ def differing(one: Kept) -> Iterator[str]:
         events = [event_of({name: held[name] for name in _FIELDS}) for held in (r._mapping for r in one.events)]
         records = {said.loaded: json.loads(said.record) for said in one.predictions}
         yield from (f"{called} {words}" for words in _wrong(one, row, events, records))
-    except (ValueError, TypeError, KeyError, AttributeError, InputError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, InputError) as error:
         # Somebody wrote there what usdlr never does.
         yield f"{called} cannot be compared with the log ({type(error).__name__})"
 

@@ -211,7 +211,7 @@ def make(
     connection.execute(
         insert(place).values(id=number, password=password, disabled=False, subject=subject or name, **values)
     )
-    told = {"made": True} | values | ({"secret": fingerprint(password)} if password else {})
+    told = {"made": True} | values | {"secret": fingerprint(password) if password else None}
     record_change(connection, store, who, name, {}, told)
     return Account(int(number or 0), name, shown, role)
 
