@@ -12,12 +12,17 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from tests.tiny import AS_IN_A_TERMINAL
 from usdlr.cli.main import main
+from usdlr.review.settings import ReviewSettings
+from usdlr.review.sign_on_settings import SignOnSettings
+
+SERVE = ("review", "--bundle", "B", "--cases", "C")
 
 
 def free_port() -> int:
@@ -102,6 +107,12 @@ def test_the_record_is_whole_private_and_goes_to_another_database(
         (["review", "--bundle", "B", "--cases", "C", "--reading", "blind"], "expected open or hidden"),
         (["review", "--bundle", "B", "--cases", "C", "--on_uncertified", "guess"], "expected defer or zero_miss"),
         (["review", "--bundle", "B", "--cases", "C", "--prot", "1"], "port"),
+        ([*SERVE, "--oidc_issuer", "http://id.example"], "expected an https:// address"),
+        ([*SERVE, "--oidc_issuer", "https://id.example", "--oidc_role", "chief"], "viewer, reviewer, administrator"),
+        ([*SERVE, "--oidc_issuer", "https://id.example", "--oidc_role", "administrator"], "made by administrators"),
+        ([*SERVE, "--oidc_issuer", "https://id.example", "--oidc_secret_file", "none"], "no readable secret in none"),
+        ([*SERVE, "--oidc_secret_file", "none"], "--oidc_secret_file without --oidc_issuer"),
+        ([*SERVE, "--oidc_issuer", "https://id.example", "--oidc_secret", "s3cret"], "oidc_secret"),
         (["review", "account", "--name", "a", "--display", "A", "--role", "chief"], "viewer, reviewer, administrator"),
         (["review", "check", "--out", "nowhere"], "found no folder nowhere"),
         (["review", "check", "--database", "mysql://x/y"], "SQLite"),
@@ -120,3 +131,32 @@ def test_mistakes_are_one_line(
     told = capsys.readouterr().err
     assert message in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("way", ["file", "environment", "both", "neither"])
+def test_the_secret_of_the_sign_on_comes_from_a_file_or_the_environment(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("USDLR_OIDC_SECRET", raising=False)
+    argv = [*SERVE, "--oidc_issuer", "https://id.example"]
+    if way in ("environment", "both"):
+        monkeypatch.setenv("USDLR_OIDC_SECRET", " of-the-environment \n")
+    if way in ("file", "both"):
+        path = tmp_path / "secret"
+        path.write_text("of-the-file\n")
+        path.chmod(0o600)
+        argv += ["--oidc_secret_file", str(path)]
+    made: list[SignOnSettings] = []
+
+    def noted(**values: Any) -> ReviewSettings:
+        made.append(values["oidc"])
+        return ReviewSettings(**values)
+
+    monkeypatch.setattr("usdlr.cli.review.ReviewSettings", noted)
+    assert main(argv) == 2  # there is no such bundle
+    expected = {"file": "of-the-file", "both": "of-the-file", "environment": "of-the-environment", "neither": None}
+    assert [one.secret for one in made] == [expected[way]]
+    told = capsys.readouterr()
+    assert "of-the" not in told.out + told.err
+    assert "of-the" not in repr(made)

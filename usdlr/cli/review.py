@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from usdlr.review.live import Live
 from usdlr.review.load import read_list
 from usdlr.review.records import Reading, Role
 from usdlr.review.settings import ReviewSettings
-from usdlr.review.sign_on import SignOnSettings, secret_of
+from usdlr.review.sign_on_settings import SignOnSettings, secret_of
 from usdlr.review.store.accounts import first_administrator
 from usdlr.review.store.backup import backup, restore
 from usdlr.review.store.checking import check
@@ -33,6 +34,7 @@ from usdlr.review.store.people import create_account
 from usdlr.review.web.app import create_app
 
 DATABASE = "review.db"
+FROM_ENVIRONMENT = "USDLR_OIDC_SECRET"
 STEPS = {
     "account": "make an account that signs in with a password",
     "check": "verify the audit log and all that follows from it",
@@ -75,7 +77,12 @@ def _serve(argv: Sequence[str]) -> None:
     add("--proxy_role", type=str, default=str(Role.VIEWER), help="role of accounts that the header makes")
     add("--oidc_issuer", type=str | None, default=None, help="address of a sign-on by OpenID Connect")
     add("--oidc_client", type=str, default="usdlr", help="what this page is called there")
-    add("--oidc_secret_file", type=str | None, default=None, help="file that holds its secret there, closed to others")
+    add(
+        "--oidc_secret_file",
+        type=str | None,
+        default=None,
+        help=f"file that holds its secret there, closed to others (default: {FROM_ENVIRONMENT} of the environment)",
+    )
     add("--oidc_role", type=str, default=str(Role.VIEWER), help="role of accounts at their first sign-on")
     add("--oidc_label", type=str, default="hospital sign-on", help="what the button on the sign-in page says")
     archive_options(parser, page=True)
@@ -163,6 +170,8 @@ def _run(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            # Longer than browsers and proxies hold a quiet connection: whoever closes first loses no request.
+            timeout_keep_alive=75,
         )
         uvicorn.Server(served).run()
     finally:
@@ -174,11 +183,15 @@ def _run(
 
 def _sign_on(options: Namespace) -> SignOnSettings | None:
     if options.oidc_issuer is None:
+        if options.oidc_secret_file is not None:
+            raise ConfigError("found --oidc_secret_file without --oidc_issuer, expected both; name the issuer")
         return None
+    # Never from the command line, which everybody on the machine sees.
+    held = os.environ.get(FROM_ENVIRONMENT, "").strip() or None
     return SignOnSettings(
         options.oidc_issuer,
         options.oidc_client,
-        secret_of(None if options.oidc_secret_file is None else Path(options.oidc_secret_file)),
+        held if options.oidc_secret_file is None else secret_of(Path(options.oidc_secret_file)),
         _role(options.oidc_role, "--oidc_role"),
         options.oidc_label,
     )
@@ -228,6 +241,8 @@ def _check(argv: Sequence[str]) -> None:
     if not report.whole:
         why = "; ".join([*([] if report.chain.whole else [report.chain.why]), *report.wrong[:3]])
         raise DataError(f"found the record damaged ({why}), expected it whole; keep it as it is and restore a backup")
+    for note in report.notes:
+        print(f"note: {note}; set it anew to have it checked")
     print(f"whole: {report.chain.entries} entries of the log, {report.axillae} axillae; last hash {report.chain.head}")
 
 

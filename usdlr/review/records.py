@@ -397,8 +397,8 @@ class Event:
     account : str
         Name of who did it; ``usdlr`` for the system's own.
     kind : str
-        An :class:`Act`, or one of the system's: ``loaded sign_in sign_out sign_in_failed account export sending sent
-        send_failed``.
+        An :class:`Act`, or one of the system's: ``loaded sign_in sign_out sign_in_failed sessions_ended account export
+        sending sent send_failed``.
     token : str
         The axilla; empty where it is about none.
     digest : str

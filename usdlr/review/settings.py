@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from usdlr.core.errors import ConfigError
 from usdlr.review.dicom.settings import PacsSettings
 from usdlr.review.records import Reading, Role
-from usdlr.review.sign_on import SignOnSettings
+from usdlr.review.sign_on_settings import SignOnSettings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

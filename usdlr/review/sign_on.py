@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import ipaddress
+import hmac
+import json
 import secrets
+import ssl
 import threading
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode
 
 import httpx
 from joserfc import jwt
@@ -28,7 +30,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from usdlr.core.errors import ConfigError, UsdlrError
-from usdlr.review.records import Role
+from usdlr.core.hashing import bytes_hash
+from usdlr.review.sign_on_settings import SignOnSettings, require_address
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """With a public key of the issuer; ``none`` and shared secrets are no proof of who signed."""
@@ -39,77 +42,17 @@ FRESH_S = 3600.0
 """After which the provider's description and keys are asked for again."""
 
 
+AWAY_S = 5.0
+"""How long nobody else waits for a provider that did not answer."""
+
+
 class SignOnError(UsdlrError):
     """The hospital's sign-on did not say who somebody is."""
 
 
 @dataclass(frozen=True)
-class SignOnSettings:
-    """Where a hospital's sign-on is, and what it makes of people.
-
-    Parameters
-    ----------
-    issuer : str
-        Its address, by HTTPS unless it is on this computer; ``{issuer}/.well-known/openid-configuration`` describes it.
-    client_id : str
-        What this page is called there.
-    secret : str or None
-        What this page proves itself with there; ``None`` for a public client.
-    role : Role
-        Of an account at its first sign-on; later the role that administrators set here counts.
-    label : str
-        What the button on the sign-in page says.
-    name_claim : str
-        The claim that pages show; without it, the subject.
-
-    Raises
-    ------
-    ConfigError
-        If the issuer is no HTTPS address, or the role is an administrator's.
-    """
-
-    issuer: str
-    client_id: str
-    secret: str | None = field(default=None, repr=False)
-    role: Role = Role.VIEWER
-    label: str = "hospital sign-on"
-    name_claim: str = "name"
-
-    def __post_init__(self) -> None:
-        _require_address(self.issuer, "the issuer")
-        if not self.client_id.strip():
-            raise ConfigError("found no client id for the issuer, expected what this page is called there; name it")
-        if self.role is Role.ADMINISTRATOR:
-            raise ConfigError(
-                "found administrator as the role of everybody at the issuer, expected viewer or reviewer; "
-                "administrators are made by administrators"
-            )
-
-
-def secret_of(path: Path | None) -> str | None:
-    """The secret in a file, which nobody else may read.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, is empty, or is open to others.
-    """
-    if path is None:
-        return None
-    try:
-        if path.stat().st_mode & 0o077:
-            raise ConfigError(f"found {path} open to other accounts of this computer, expected a secret; chmod 600 it")
-        found = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"found no readable secret in {path} ({type(error).__name__}); correct the path") from error
-    if not found:
-        raise ConfigError(f"found {path} empty, expected the secret of this page at the issuer; write it there")
-    return found
-
-
-@dataclass(frozen=True)
 class Flow:
-    """One attempt to sign on, kept here while somebody is at the provider.
+    """One attempt to sign on. The browser keeps it, sealed, so that nobody can crowd out other people's attempts.
 
     Parameters
     ----------
@@ -120,7 +63,7 @@ class Flow:
     target : str
         The page they wanted.
     begun : float
-        On :func:`time.monotonic`'s clock.
+        On :func:`time.time`'s clock, in seconds.
     """
 
     state: str
@@ -154,8 +97,6 @@ class SignOn:
     ----------
     settings : SignOnSettings
         Where it is.
-    most : int
-        Attempts that are kept at once; the oldest is forgotten.
 
     Examples
     --------
@@ -163,13 +104,21 @@ class SignOn:
     <Role.VIEWER: 'viewer'>
     """
 
-    def __init__(self, settings: SignOnSettings, *, most: int = 1000) -> None:
-        self.settings, self._most = settings, most
-        self._lock = threading.Lock()
-        self._flows: dict[str, Flow] = {}
+    def __init__(self, settings: SignOnSettings) -> None:
+        self.settings = settings
+        # Attempts do not outlive the process: a restart asks people to sign in again.
+        self._seal = secrets.token_bytes(32)
+        self._lock, self._asking = threading.Lock(), threading.Lock()
+        self._used: OrderedDict[str, float] = OrderedDict()
         self._held: tuple[float, dict[str, Any], KeySet] | None = None
+        self._failed: tuple[float, SignOnError] | None = None
 
-    def begin(self, redirect: str, target: str) -> tuple[str, str]:
+    @property
+    def provider(self) -> str:
+        """The issuer in the names of its accounts: a subject means somebody at one issuer only."""
+        return f"oidc-{bytes_hash(self.settings.issuer.encode())[:12]}"
+
+    def begin(self, redirect: str, target: str, *, anew: bool = False) -> tuple[str, str]:
         """Begin an attempt.
 
         Parameters
@@ -178,13 +127,15 @@ class SignOn:
             Where the provider sends the browser back to.
         target : str
             The page that is wanted afterwards.
+        anew : bool
+            Whether the provider should ask who it is even where it knows somebody, as after a sign-out.
 
         Returns
         -------
         address : str
             Of the provider, for the browser.
-        state : str
-            For a cookie, so that nobody else's answer is taken for this browser's.
+        kept : str
+            For a cookie of this browser.
 
         Raises
         ------
@@ -192,12 +143,8 @@ class SignOn:
             If the provider does not answer.
         """
         about, _ = self._provider()
-        verifier = secrets.token_urlsafe(48)
-        flow = Flow(secrets.token_urlsafe(24), secrets.token_urlsafe(24), verifier, redirect, target, time.monotonic())
-        with self._lock:
-            self._flows[flow.state] = flow
-            while len(self._flows) > self._most:
-                del self._flows[next(iter(self._flows))]
+        words = (secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(48))
+        flow = Flow(*words, redirect, target, time.time())
         asked = {
             "response_type": "code",
             "client_id": self.settings.client_id,
@@ -205,11 +152,11 @@ class SignOn:
             "scope": "openid profile",
             "state": flow.state,
             "nonce": flow.nonce,
-            "code_challenge": _challenge(verifier),
+            "code_challenge": _challenge(flow.verifier),
             "code_challenge_method": "S256",
-        }
+        } | ({"prompt": "login"} if anew else {})
         place = about["authorization_endpoint"]
-        return f"{place}{'&' if '?' in place else '?'}{urlencode(asked)}", flow.state
+        return f"{place}{'&' if '?' in place else '?'}{urlencode(asked)}", self._sealed(flow)
 
     def finish(self, *, state: str, kept: str, code: str, issuer: str = "") -> tuple[Person, str]:
         """Take the provider's answer.
@@ -235,17 +182,44 @@ class SignOn:
         SignOnError
             If the answer is not to this browser's attempt, was given before, came too late, or its token does not hold.
         """
-        with self._lock:
-            # Taken out before it is looked at: no answer counts twice.
-            flow = self._flows.pop(state, None)
-        if flow is None or not secrets.compare_digest(kept.encode(), flow.state.encode()):
+        flow = self._opened(kept)
+        if flow is None or not secrets.compare_digest(state.encode(), flow.state.encode()) or not self._first(flow):
             raise SignOnError("found an answer to no attempt of this browser, expected one; sign in again")
-        if time.monotonic() - flow.begun > FLOW_S:
+        if not 0 <= time.time() - flow.begun <= FLOW_S:
             raise SignOnError("found an answer after more than 10 minutes, expected it sooner; sign in again")
         if issuer and issuer != self.settings.issuer:
             raise SignOnError("found the answer of another issuer, expected the hospital's own; sign in again")
         about, keys = self._provider()
-        return self._person(self._token(about, flow, code), keys, flow.nonce), flow.target
+        token = self._token(about, flow, code)
+        try:
+            return self._person(token, keys, flow.nonce), flow.target
+        except SignOnError:
+            # The issuer may have changed its keys since they were asked for.
+            _, fresh = self._provider(newer_than=keys)
+            if fresh is keys:
+                raise
+            return self._person(token, fresh, flow.nonce), flow.target
+
+    def _sealed(self, flow: Flow) -> str:
+        told = base64.urlsafe_b64encode(json.dumps(asdict(flow)).encode()).decode()
+        return f"{told}.{hmac.new(self._seal, told.encode(), hashlib.sha256).hexdigest()}"
+
+    def _opened(self, kept: str) -> Flow | None:
+        told, _, seal = kept.partition(".")
+        wanted = hmac.new(self._seal, told.encode(), hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(seal.encode(), wanted.encode()):
+            return None
+        return Flow(**json.loads(base64.urlsafe_b64decode(told)))
+
+    def _first(self, flow: Flow) -> bool:
+        """Whether this attempt was not answered before."""
+        with self._lock:
+            now = time.time()
+            while self._used and now - next(iter(self._used.values())) > FLOW_S:
+                self._used.popitem(last=False)
+            before = flow.state in self._used
+            self._used[flow.state] = now
+            return not before
 
     def _token(self, about: dict[str, Any], flow: Flow, code: str) -> str:
         """Exchange the code for the ID token; only who knows the verifier gets it."""
@@ -260,7 +234,8 @@ class SignOn:
         ways = about.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
         secret, auth = self.settings.secret, None
         if secret is not None and "client_secret_basic" in ways:
-            auth = httpx.BasicAuth(self.settings.client_id, secret)
+            # Both are encoded like a form's fields first: RFC 6749, section 2.3.1.
+            auth = httpx.BasicAuth(quote_plus(self.settings.client_id), quote_plus(secret))
         elif secret is not None:
             asked["client_secret"] = secret
         found = _json(lambda client: client.post(about["token_endpoint"], data=asked, auth=auth))
@@ -283,8 +258,6 @@ class SignOn:
             claims = jwt.decode(token, keys, algorithms=list(ALGORITHMS)).claims
             wanted.validate(claims)
         except (JoseError, ValueError, TypeError) as error:
-            with self._lock:
-                self._held = None  # the issuer may have changed its keys
             raise SignOnError(
                 f"found an ID token that does not hold ({type(error).__name__}), expected one signed by the issuer for "
                 "this page; sign in again, and tell your administrator if it stays so"
@@ -297,12 +270,30 @@ class SignOn:
             raise SignOnError("found an ID token without a subject, expected a name; tell your administrator")
         return Person(subject, shown.strip() if isinstance(shown, str) and shown.strip() else subject)
 
-    def _provider(self) -> tuple[dict[str, Any], KeySet]:
-        """What the provider says of itself, and its keys."""
-        with self._lock:
-            held = self._held
-        if held is not None and time.monotonic() - held[0] < FRESH_S:
-            return held[1], held[2]
+    def _provider(self, newer_than: KeySet | None = None) -> tuple[dict[str, Any], KeySet]:
+        """What the provider says of itself, and its keys; one thread asks, and a failure holds for some seconds.
+
+        Keys that did not fit are asked for again, but no more often than every few seconds.
+        """
+        with self._asking:
+            now = time.monotonic()
+            with self._lock:
+                held = self._held
+            fresh = AWAY_S if held is not None and held[2] is newer_than else FRESH_S
+            if held is not None and now - held[0] < fresh:
+                return held[1], held[2]
+            if self._failed is not None and now - self._failed[0] < AWAY_S:
+                raise self._failed[1]
+            try:
+                about, keys = self._described()
+            except SignOnError as error:
+                self._failed = (time.monotonic(), error)
+                raise
+            with self._lock:
+                self._held = (time.monotonic(), about, keys)
+            return about, keys
+
+    def _described(self) -> tuple[dict[str, Any], KeySet]:
         base = self.settings.issuer.rstrip("/")
         about = _json(lambda client: client.get(f"{base}/.well-known/openid-configuration"))
         if about.get("issuer") != self.settings.issuer:
@@ -312,30 +303,39 @@ class SignOn:
             )
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
             try:
-                _require_address(str(about.get(name)), name)
+                require_address(str(about.get(name)), name)
             except ConfigError as error:
                 raise SignOnError(str(error)) from error
+        return about, _keys(_json(lambda client: client.get(about["jwks_uri"])))
+
+
+def _keys(found: dict[str, Any]) -> KeySet:
+    """The keys of a set; those of a kind that is unknown here are nobody's."""
+    keys = []
+    for one in found["keys"] if isinstance(found.get("keys"), list) else []:
         try:
-            keys = KeySet.import_key_set(_json(lambda client: client.get(about["jwks_uri"])))  # type: ignore[arg-type]
-        except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise SignOnError("found no keys of the issuer, expected a key set; tell your administrator") from error
-        with self._lock:
-            self._held = (time.monotonic(), about, keys)
-        return about, keys
+            keys += KeySet.import_key_set({"keys": [one]}).keys
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+    if not keys:
+        raise SignOnError("found no keys of the issuer, expected a key set; tell your administrator")
+    return KeySet(keys)
 
 
 def _json(ask: Any) -> dict[str, Any]:
     """One answer of the provider, of which no redirect is followed and no word is shown."""
     try:
-        with httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client:
+        # The computer's own certificates, those of a hospital's own authority among them.
+        trusted = ssl.create_default_context()
+        with httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, verify=trusted) as client:
             answer = ask(client)
         if answer.status_code != httpx.codes.OK or len(answer.content) > LARGEST:
             raise SignOnError(f"found the sign-on to answer {answer.status_code}; sign in again, or with a password")
         found = answer.json()
     except (httpx.HTTPError, ValueError) as error:
         raise SignOnError(
-            f"found no answer of the hospital's sign-on ({type(error).__name__}); try again later, or sign in with an "
-            "account of this page"
+            f"found no answer of the hospital's sign-on ({type(error).__name__}: {str(error)[:120]}); try again later, "
+            "or sign in with an account of this page"
         ) from error
     if not isinstance(found, dict):
         raise SignOnError("found an answer of the sign-on that is no object; tell your administrator")
@@ -345,14 +345,3 @@ def _json(ask: Any) -> dict[str, Any]:
 def _challenge(verifier: str) -> str:
     """RFC 7636's S256."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-
-
-def _require_address(address: str, what: str) -> None:
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    try:
-        near = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        near = host == "localhost"
-    if not host or parts.username or not (parts.scheme == "https" or (parts.scheme == "http" and near)):
-        raise ConfigError(f"found {what} {address[:200]!r}, expected an https:// address; correct it")

@@ -23,6 +23,7 @@ NAMES = [
 TEXT = "\n".join(path.read_text() for path in sorted(TEMPLATES.glob("*.j2")))
 PAGES = {
     "SignInPage": ["sign_in"],
+    "SignedOnPage": ["signed_on"],
     "FirstPage": ["first"],
     "AccountPage": ["account"],
     "ListPage": ["worklist", "list"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from usdlr.review.records import Role
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.accounts import first_administrator
 from usdlr.review.store.audit import events
-from usdlr.review.store.engine import open_store
+from usdlr.review.store.engine import open_store, utc_now
 from usdlr.review.store.reading import state
 from usdlr.review.web.app import create_app
 from usdlr.review.web.security import ANYBODY, GUARD, LEAST
@@ -190,6 +191,37 @@ def test_a_session_ends_with_sign_out_and_takes_its_token_along(site: Made) -> N
     assert browser.get("/").headers["location"].startswith("/sign-in")
     again = site.client("ben")
     assert again.cookies["usdlr_session"] != kept
+
+
+def test_other_sessions_end_and_this_one_goes_on(tmp_path: Path) -> None:
+    own = made(tmp_path, count=1, settings=ReviewSettings(idle_minutes=90.0))
+    here, there, ben = own.client("anna"), own.client("anna"), own.client("ben")
+    text = here.get("/account").text
+    assert "in 1 other session," in text
+    assert here.cookies["usdlr_session"] not in text
+    # Not without the token of this very session, from another page, or by a link.
+    for csrf in ("", there.token("/account"), ben.token("/account")):
+        assert here.submit("/account/sessions", csrf=csrf).status_code == 403
+    evil = {"Origin": "http://evil.example"}
+    data = {"csrf": here.token("/account")}
+    assert here.post("/account/sessions", data=data, headers=evil).status_code == 403
+    assert here.get("/account/sessions").status_code == 405
+    assert there.get("/").status_code == 200
+    # Idle for longer than the default, as this page's settings allow: still open, so counted, ended and told.
+    own.store.clock = lambda: utc_now() + timedelta(minutes=60)
+    assert "in 1 other session," in here.get("/account").text
+    answer = here.submit("/account/sessions")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/account?said=ended")
+    told = here.get(answer.headers["location"]).text
+    assert "Your other sessions are ended." in told
+    assert "nowhere else" in told
+    assert "End my other sessions" not in told
+    assert there.get("/").headers["location"].startswith("/sign-in")
+    assert ben.get("/").status_code == 200
+    assert [event.after["ended"] for event in events(own.store) if event.kind == "sessions_ended"] == [1]
+    # Administrators read of it in plain words.
+    assert "Ended the other sessions" in own.client("boss").get("/admin/audit").text
+    own.store.close()
 
 
 @pytest.mark.parametrize(

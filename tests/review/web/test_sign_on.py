@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import re
 import threading
@@ -16,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from joserfc import jwt
-from joserfc.jwk import OctKey, RSAKey
+from joserfc.jwk import RSAKey
 from oidc_provider_mock import User, run_server_in_thread  # type: ignore[import-untyped]  # publishes no types
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import expect
@@ -25,7 +28,7 @@ from tests.review.web.made import BASE, Browser, Made, made, served
 from usdlr.core.errors import ConfigError
 from usdlr.review.records import Role
 from usdlr.review.settings import ReviewSettings
-from usdlr.review.sign_on import FLOW_S, SignOnSettings, secret_of
+from usdlr.review.sign_on_settings import SignOnSettings, secret_of
 from usdlr.review.store.people import accounts, disable
 from usdlr.review.web.app import create_app
 
@@ -76,14 +79,15 @@ def test_the_provider_says_who_it_is(page: Made) -> None:
     strict = [line for line in answer.headers.get_list("set-cookie") if line.startswith("usdlr_session=")]
     assert re.search(r"HttpOnly.*SameSite=strict", strict[0])
     assert "Dr Ada Sørensen" in browser.get("/").text
-    (account,) = (one for one in accounts(page.store) if one.name.startswith("oidc:"))
-    assert (account.name, account.role) == ("oidc:u-17", Role.REVIEWER)
+    (account,) = (one for one in accounts(page.store) if one.name.startswith("oidc-"))
+    assert re.fullmatch(r"oidc-[0-9a-f]{12}:u-17", account.name)
+    assert account.role is Role.REVIEWER
     # The same person again is the same account; one without a name is shown by the provider's.
     again = page.client()
     again.get(agreed(begun(again), "u-17"))
     other = page.client()
     other.get(agreed(begun(other), "u-18"))
-    assert sorted(one.name for one in accounts(page.store) if ":" in one.name) == ["oidc:u-17", "oidc:u-18"]
+    assert sorted(one.name[-5:] for one in accounts(page.store) if ":" in one.name) == [":u-17", ":u-18"]
 
 
 def test_an_answer_counts_once_and_for_one_browser(page: Made) -> None:
@@ -91,10 +95,16 @@ def test_an_answer_counts_once_and_for_one_browser(page: Made) -> None:
     back = agreed(begun(browser), "u-17")
     stranger = page.client()
     assert stranger.get(back).status_code == 403
-    # The stranger's attempt has used it up.
-    assert browser.get(back).status_code == 403
-    back = agreed(begun(browser), "u-17")
+    begun(stranger)
+    assert stranger.get(back).status_code == 403
+    kept = browser.cookies["usdlr_sign_on"]
     assert browser.get(back).status_code == 200
+    assert "usdlr_sign_on" not in browser.cookies
+    # The attempt counted once, even for who kept its cookie; a cookie that was changed is none.
+    for cookie in (kept, kept[:-1] + ("0" if kept[-1] != "0" else "1"), "x", ""):
+        browser.cookies.set("usdlr_sign_on", cookie)
+        assert browser.get(back).status_code == 403
+        browser.cookies.delete("usdlr_sign_on")
     held = browser.cookies["usdlr_session"]
     assert browser.get(back).status_code == 403
     assert browser.cookies["usdlr_session"] == held
@@ -104,12 +114,38 @@ def test_an_answer_counts_once_and_for_one_browser(page: Made) -> None:
 
 def test_a_session_from_before_is_not_taken_over(page: Made) -> None:
     browser = page.client()
-    browser.cookies.set("usdlr_session", "A" * 43, domain="127.0.0.1")
-    browser.get(agreed(begun(browser), "u-17"))
-    assert "A" * 43 not in {cookie.value for cookie in browser.cookies.jar if cookie.domain != "127.0.0.1"}
+    browser.cookies.set("usdlr_session", planted := "A" * 43)
+    answer = browser.get(agreed(begun(browser), "u-17"))
+    (begun_now,) = re.findall(r"usdlr_session=([\w-]+)", answer.headers["set-cookie"])
+    assert begun_now != planted
     fresh = page.client()
-    fresh.cookies.set("usdlr_session", "A" * 43)
+    fresh.cookies.set("usdlr_session", planted)
     assert fresh.get("/").status_code == 303
+
+
+def test_a_subject_is_somebody_at_one_issuer_only(page: Made, cheat: tuple[Cheat, Made]) -> None:
+    provider, site = cheat
+    browser = site.client()
+    assert answered(provider, browser, sub="u-17").status_code == 200
+    other = Cheat()
+    elsewhere = ReviewSettings(oidc=SignOnSettings(other.issuer, "usdlr"))
+    assert (
+        answered(other, Browser(create_app(site.store, settings=elsewhere, live=None)), sub="u-17").status_code == 200
+    )
+    other.server.shutdown()
+    other.server.server_close()
+    assert len({one.id for one in accounts(site.store) if one.name.endswith(":u-17")}) == 2
+
+
+def test_after_a_sign_out_the_provider_asks_again(page: Made) -> None:
+    browser = page.client()
+    browser.get(agreed(begun(browser), "u-17"))
+    assert "prompt" not in parse_qs(urlsplit(begun(page.client())).query)
+    there = browser.submit("/sign-out").headers["location"]
+    link = re.search(r'id="sign-on" href="([^"]+)"', browser.get(there).text)
+    assert link is not None
+    answer = browser.get(link[1].replace("&amp;", "&"))
+    assert parse_qs(urlsplit(answer.headers["location"]).query)["prompt"] == ["login"]
 
 
 def test_late_answers_and_foreign_targets(page: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +155,8 @@ def test_late_answers_and_foreign_targets(page: Made, monkeypatch: pytest.Monkey
         assert 'content="0;url=/"' in answer.text
         browser.cookies.clear()
     back = agreed(begun(browser), "u-17")
-    now = time.monotonic()
-    monkeypatch.setattr("usdlr.review.sign_on.time.monotonic", lambda: now + FLOW_S + 1)
+    # The browser's cookie ends by then too; one that was kept does not count either.
+    monkeypatch.setattr("usdlr.review.sign_on.FLOW_S", -1.0)
     late = browser.get(back)
     assert late.status_code == 403
     assert "after more than 10 minutes" in late.text
@@ -129,7 +165,7 @@ def test_late_answers_and_foreign_targets(page: Made, monkeypatch: pytest.Monkey
 def test_a_closed_account_stays_out(page: Made) -> None:
     browser = page.client()
     browser.get(agreed(begun(browser), "u-18"))
-    account = next(one for one in accounts(page.store) if one.name == "oidc:u-18")
+    account = next(one for one in accounts(page.store) if one.name.endswith(":u-18"))
     disable(page.store, account, by=page.accounts["boss"])
     again = page.client()
     answer = again.get(agreed(begun(again), "u-18"))
@@ -166,7 +202,7 @@ class Cheat:
 
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.give(KEY_SET if self.path == "/keys" else cheat.description())
+                self.give(cheat.keys if self.path == "/keys" else cheat.description())
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -183,7 +219,10 @@ class Cheat:
             def log_message(self, *words: object) -> None:
                 pass
 
-        KEY_SET = {"keys": [KEY.as_dict(private=False)]}
+        # Real providers publish keys of kinds that nobody here knows, too.
+        self.keys: dict[str, Any] = {
+            "keys": [{"kty": "EC", "crv": "unknown", "x": "AA", "y": "AA"}, KEY.as_dict(private=False)]
+        }
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
         self.issuer = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -195,14 +234,20 @@ class Cheat:
     def signed(self) -> dict[str, str]:
         if self.token is not None:
             return {"id_token": self.token} if self.token else {}
-        algorithms = [self.header["alg"]]
-        return {"id_token": jwt.encode(self.header, self.claims, self.key, algorithms=algorithms)}
+        if self.header["alg"] == "HS256":
+            # As forged for whoever takes the published key for a shared secret; joserfc refuses to make it.
+            parts = [
+                base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=") for one in (self.header, self.claims)
+            ]
+            mark = hmac.new(KEY.as_pem(private=False), b".".join(parts), hashlib.sha256).digest()
+            return {"id_token": b".".join([*parts, base64.urlsafe_b64encode(mark).rstrip(b"=")]).decode()}
+        return {"id_token": jwt.encode(self.header, self.claims, self.key)}
 
 
 @pytest.fixture
 def cheat(tmp_path: Path) -> Iterator[tuple[Cheat, Made]]:
     found = Cheat()
-    site = made(tmp_path, count=1, settings=ReviewSettings(oidc=SignOnSettings(found.issuer, "usdlr", "s3:cret")))
+    site = made(tmp_path, count=1, settings=ReviewSettings(oidc=SignOnSettings(found.issuer, "usdlr", "s3:cr et%")))
     yield found, site
     site.store.close()
     found.server.shutdown()
@@ -231,7 +276,8 @@ def test_a_token_that_holds(cheat: tuple[Cheat, Made]) -> None:
     assert answered(provider, browser).status_code == 200
     assert provider.sent["code"] == "c"
     assert len(provider.sent["code_verifier"]) >= 43
-    assert provider.sent["Authorization"].startswith("Basic ")
+    sent = base64.b64decode(provider.sent["Authorization"].removeprefix("Basic ")).decode()
+    assert sent == "usdlr:s3%3Acr+et%25"
     assert "client_secret" not in provider.sent
     again = site.client()
     assert answered(provider, again, aud=["usdlr", "other"], azp="usdlr").status_code == 200
@@ -263,12 +309,23 @@ def test_claims_that_do_not_hold(cheat: tuple[Cheat, Made], claims: dict[str, An
     assert not [one for one in accounts(site.store) if ":" in one.name]
 
 
+def test_keys_that_were_changed_are_asked_for_again(cheat: tuple[Cheat, Made], monkeypatch: pytest.MonkeyPatch) -> None:
+    provider, site = cheat
+    browser = site.client()
+    begun(browser)
+    provider.key = OTHER
+    provider.keys["keys"][1] = OTHER.as_dict(private=False)
+    assert answered(provider, browser).status_code == 403  # within a few seconds nobody asks again
+    monkeypatch.setattr("usdlr.review.sign_on.AWAY_S", 0.0)
+    assert answered(provider, browser).status_code == 200
+
+
 def test_signatures_that_do_not_hold(cheat: tuple[Cheat, Made]) -> None:
     provider, site = cheat
     provider.key = OTHER
     assert answered(provider, site.client()).status_code == 403
-    # A shared secret, as where somebody takes the public key for one, and no signature at all.
-    provider.header, provider.key = {"alg": "HS256"}, OctKey.generate_key(256)
+    # The published key as a shared secret, and no signature at all.
+    provider.header, provider.key = {"alg": "HS256"}, KEY
     assert answered(provider, site.client()).status_code == 403
     provider.token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1LTEifQ."
     assert answered(provider, site.client()).status_code == 403

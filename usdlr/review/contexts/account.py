@@ -27,6 +27,8 @@ class SignInPage:
         Whether nobody can sign in yet, since there is no administrator.
     sign_on : str
         What the hospital's own sign-on is called; empty without one.
+    anew : bool
+        Whether it should ask who it is, for somebody has just signed out.
     """
 
     frame: Frame
@@ -36,6 +38,7 @@ class SignInPage:
     name: str
     first: bool
     sign_on: str
+    anew: bool
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,15 @@ class AccountPage:
         Why the password was not changed; empty otherwise.
     external : bool
         Whether the hospital's sign-on keeps the password, so that it cannot be changed here.
+    others : int
+        Open sessions of the account besides this one.
+    said : str
+        What has just happened, such as that they were ended; empty otherwise.
     """
 
     frame: Frame
     name: str
     refused: str
     external: bool
+    others: int
+    said: str

@@ -21,6 +21,8 @@ class Frame:
         What the account may do, in a word.
     administrator : bool
         Whether the administrator's pages are offered.
+    account : int
+        Number of who is signed in, by which a page knows the same person again; 0 for nobody.
     csrf : str
         Token that every form sends back.
     device : str
@@ -40,6 +42,7 @@ class Frame:
     name: str
     role: str
     administrator: bool
+    account: int
     csrf: str
     device: str
     cohort: str

@@ -135,12 +135,11 @@
 
   function random() { return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join(""); }
 
-  // Who has signed in anew in another tab, under the same name, may go on here with the token of that session.
+  // Who has signed in anew in another tab, with the same account, may go on here with the token of that session.
   async function again() {
     const answer = await fetch("/account", { credentials: "same-origin", redirect: "manual" });
     const found = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const name = (of) => { const one = of.querySelector(".who .name"); return one ? one.textContent : ""; };
-    if (!answer.ok || !found.body.dataset.csrf || name(found) !== name(document)) return false;
+    if (!answer.ok || !found.body.dataset.csrf || found.body.dataset.account !== document.body.dataset.account) return false;
     csrf = found.body.dataset.csrf;
     return true;
   }

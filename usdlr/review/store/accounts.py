@@ -38,7 +38,17 @@ from usdlr.review.store.people import (
     unlock,
 )
 from usdlr.review.store.plain import text_hash
-from usdlr.review.store.sessions import Session, SignedIn, begin, end_all, session, sign_out, start_session
+from usdlr.review.store.sessions import (
+    Session,
+    SignedIn,
+    begin,
+    count_sessions,
+    end_all,
+    end_other_sessions,
+    session,
+    sign_out,
+    start_session,
+)
 
 __all__ = [
     "Refused",
@@ -46,9 +56,11 @@ __all__ = [
     "SignedIn",
     "accounts",
     "change_password",
+    "count_sessions",
     "create_account",
     "disable",
     "enable",
+    "end_other_sessions",
     "external_account",
     "first_administrator",
     "is_disabled",

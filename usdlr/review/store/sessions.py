@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from usdlr.core.errors import InputError
 from usdlr.review.records import Account, Role
@@ -149,6 +149,89 @@ def sign_out(store: Store, token: str) -> None:
         if name is not None:
             connection.execute(delete(place).where(place.c.id == key))
             append(connection, account=name, kind="sign_out", at=store.at())
+
+
+def count_sessions(
+    store: Store,
+    account: Account,
+    *,
+    now: datetime | None = None,
+    idle_minutes: float = IDLE_MINUTES,
+    absolute_hours: float = ABSOLUTE_HOURS,
+) -> int:
+    """How many sessions of an account are open; those that are over are none, though their rows may still be there.
+
+    Parameters
+    ----------
+    store : Store
+        Where.
+    account : Account
+        Whose.
+    now : datetime, optional
+        With its zone; the store's clock without it.
+    idle_minutes, absolute_hours : float
+        As for :func:`session`.
+    """
+    at = (now or store.clock()).timestamp()
+    with store.reading() as connection:
+        return _count(connection, and_(_owned(account), _open(at, idle_minutes, absolute_hours)))
+
+
+def end_other_sessions(
+    store: Store,
+    account: Account,
+    keep_token: str,
+    *,
+    now: datetime | None = None,
+    idle_minutes: float = IDLE_MINUTES,
+    absolute_hours: float = ABSOLUTE_HOURS,
+) -> int:
+    """End all sessions of an account but one; the log says so where any was open.
+
+    Parameters
+    ----------
+    store : Store
+        Where.
+    account : Account
+        Whose; nobody else's session ends, whatever the token.
+    keep_token : str
+        Of the session that goes on. One that is not this account's keeps none.
+    now : datetime, optional
+        With its zone; the store's clock without it.
+    idle_minutes, absolute_hours : float
+        As for :func:`session`.
+
+    Returns
+    -------
+    int
+        How many open ones have ended.
+    """
+    place, at = schema.session, (now or store.clock()).timestamp()
+    others = and_(_owned(account), place.c.id != (text_hash(keep_token) if keep_token.isascii() else ""))
+    with store.writing() as connection:
+        ended = _count(connection, and_(others, _open(at, idle_minutes, absolute_hours)))
+        connection.execute(delete(place).where(others))
+        if ended:
+            append(connection, account=account.name, kind="sessions_ended", after={"ended": ended}, at=store.at())
+    return ended
+
+
+def _owned(account: Account) -> ColumnElement[bool]:
+    return schema.session.c.account == account.id
+
+
+def _open(at: float, idle_minutes: float, absolute_hours: float) -> ColumnElement[bool]:
+    """What :func:`session` asks of a row, for many at once."""
+    place = schema.session
+    return and_(
+        place.c.seen >= at - idle_minutes * 60,
+        place.c.created >= at - absolute_hours * 3600,
+        place.c.created <= at + _CLOCK_S,
+    )
+
+
+def _count(connection: Connection, which: ColumnElement[bool]) -> int:
+    return int(connection.scalar(select(func.count()).select_from(schema.session).where(which)) or 0)
 
 
 def end_all(connection: Connection, account: int) -> None:

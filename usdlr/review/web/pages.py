@@ -52,6 +52,7 @@ def frame(site: Site, visit: Visit, title: str, section: str = "", digest: str =
         name="" if account is None else account.display,
         role="" if account is None else role_words(account.role),
         administrator=account is not None and account.role.may(Role.ADMINISTRATOR),
+        account=0 if account is None else account.id,
         csrf=visit.csrf,
         device=NOT_A_MEDICAL_DEVICE,
         cohort=" ".join(dict.fromkeys(one.cohort for one in found)),

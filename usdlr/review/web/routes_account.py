@@ -15,6 +15,8 @@ from usdlr.review.store.accounts import (
     SignedIn,
     accounts,
     change_password,
+    count_sessions,
+    end_other_sessions,
     external_account,
     redeem,
     sign_in,
@@ -43,6 +45,7 @@ _SAID = {
     "over": "Your session is over. Sign in again.",
     "changed": "Your password is changed. Sign in with the new one.",
 }
+_SAID_OF_ONESELF = {"ended": "Your other sessions are ended."}
 Text = Annotated[str, Form(max_length=320)]
 Secret = Annotated[str, Form(max_length=1024)]
 
@@ -116,9 +119,23 @@ def first_done(
 
 
 @router.get("/account", **read(Role.VIEWER))
-def account_page(request: Request, visit: VisitNow) -> Response:
+def account_page(request: Request, visit: VisitNow, said: str = "") -> Response:
     """One's own account."""
-    return _account(site_of(request), visit)
+    return _account(site_of(request), visit, said=_SAID_OF_ONESELF.get(said, ""))
+
+
+@router.post("/account/sessions", **write(Role.VIEWER))
+def sessions_ended(request: Request, visit: VisitNow) -> Response:
+    """End one's own sessions elsewhere; this one goes on."""
+    site = site_of(request)
+    end_other_sessions(
+        site.store,
+        visit.reader,
+        visit.token,
+        idle_minutes=site.settings.idle_minutes,
+        absolute_hours=site.settings.absolute_hours,
+    )
+    return RedirectResponse("/account?said=ended", status_code=303)
 
 
 @router.post("/account/password", **write(Role.VIEWER))
@@ -163,7 +180,14 @@ def _sign_in(
 ) -> Response:
     sign_on = site.sign_on.settings.label if site.sign_on is not None else ""
     context = SignInPage(
-        frame(site, visit, "Sign in"), refused, said, safe_target(target), name, not _ready(site), sign_on
+        frame(site, visit, "Sign in"),
+        refused,
+        said,
+        safe_target(target),
+        name,
+        not _ready(site),
+        sign_on,
+        said == _SAID["out"],
     )
     return _before(site, visit, "sign_in", context, status)
 
@@ -183,7 +207,19 @@ def _before(site: Site, visit: Visit, template: str, context: SignInPage | First
     return answer
 
 
-def _account(site: Site, visit: Visit, refused: str = "") -> Response:
-    name = visit.reader.name
-    context = AccountPage(frame(site, visit, "Your account", "account"), name, refused, ":" in name)
+def _account(site: Site, visit: Visit, refused: str = "", said: str = "") -> Response:
+    name, settings = visit.reader.name, site.settings
+    found = count_sessions(
+        site.store, visit.reader, idle_minutes=settings.idle_minutes, absolute_hours=settings.absolute_hours
+    )
+    # This one may just have been ended from elsewhere.
+    others = max(0, found - 1)
+    context = AccountPage(
+        frame=frame(site, visit, "Your account", "account"),
+        name=name,
+        refused=refused,
+        external=":" in name,
+        others=others,
+        said=said,
+    )
     return page("account", context, status=422 if refused else 200)

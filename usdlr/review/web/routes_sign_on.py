@@ -13,7 +13,7 @@ from usdlr.review.sign_on import FLOW_S, SignOnError
 from usdlr.review.store.accounts import external_account, start_session
 from usdlr.review.web.pages import frame, message, page
 from usdlr.review.web.routes_account import safe_target
-from usdlr.review.web.security import NotFoundError, VisitNow, cookie_name, drop_cookie, read, set_cookie
+from usdlr.review.web.security import VisitNow, cookie_name, drop_cookie, read, set_cookie
 from usdlr.review.web.site import Site, site_of
 
 router = APIRouter()
@@ -22,25 +22,27 @@ Given = Annotated[str, Query(max_length=4096)]
 
 
 @router.get("/sign-in/hospital", **read(None))
-def sign_on(request: Request, visit: VisitNow, target: Annotated[str, Query(max_length=200)] = "/") -> Response:
-    """Send the browser to the hospital's sign-on."""
+def sign_on(
+    request: Request, visit: VisitNow, target: Annotated[str, Query(max_length=200)] = "/", anew: bool = False
+) -> Response:
+    """Send the browser to the hospital's sign-on; after a sign-out, to be asked there who it is."""
     site = site_of(request)
     if site.sign_on is None:
-        raise NotFoundError
+        return RedirectResponse(f"/sign-in?target={safe_target(target)}", status_code=303)
     if visit.account is not None:
         return RedirectResponse(safe_target(target), status_code=303)
     # The host was compared with those that this page has before any route.
     scheme = "https" if site.settings.secure_cookies else "http"
     redirect = f"{scheme}://{request.headers['host']}{BACK}"
     try:
-        address, state = site.sign_on.begin(redirect, safe_target(target))
+        address, kept = site.sign_on.begin(redirect, safe_target(target), anew=anew)
     except SignOnError as error:
         return _refused(request, visit, error, 502)
     answer = RedirectResponse(address, status_code=303)
-    # Lax, since the way back comes from another site; it names this one attempt and nobody.
+    # Lax, since the way back comes from another site; it holds this one attempt and nobody's name.
     answer.set_cookie(
         cookie_name(site.settings, COOKIE),
-        state,
+        kept,
         max_age=int(FLOW_S),
         path="/",
         httponly=True,
@@ -57,14 +59,14 @@ def signed_on(
     """Take the hospital's answer, and begin a session."""
     site = site_of(request)
     if site.sign_on is None:
-        raise NotFoundError
+        return RedirectResponse("/sign-in", status_code=303)
     kept = request.cookies.get(cookie_name(site.settings, COOKIE), "")
     try:
         if error or not code:
             raise SignOnError("found no sign-on at the hospital, expected one; sign in again")
         person, target = site.sign_on.finish(state=state, kept=kept, code=code, issuer=iss)
         account = external_account(
-            site.store, person.subject, person.display, site.sign_on.settings.role, provider="oidc"
+            site.store, person.subject, person.display, site.sign_on.settings.role, provider=site.sign_on.provider
         )
         begun = start_session(site.store, account)
     except (SignOnError, InputError) as refused:

@@ -329,6 +329,7 @@ _SYSTEM = {
     "sign_in": "Signed in",
     "sign_out": "Signed out",
     "sign_in_failed": "Sign-in failed",
+    "sessions_ended": "Ended the other sessions",
     "account": "Account made or changed",
     "export": "Exported",
     "sending": "Asked to be sent to the archive",
