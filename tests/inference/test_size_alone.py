@@ -38,11 +38,13 @@ def test_words() -> None:
     # 1 / (1 + exp(4 - ln 21)) = 0.2778, 1 / (1 + exp(5 - ln 21)) = 0.1240
     (told,) = size_alone(CURVES, {"tumour_size_mm": 20.0})
     assert told[1] == (
-        "20.0 mm: P(SLN positive) 27.8 %, P(NSLN positive | SLN positive) 12.4 % "
-        "(logistic curves of 210 and 70 training axillae)"
+        "20.0 mm: P(SLN positive) 27.8 % (logistic curve of 210 training axillae), "
+        "P(NSLN positive | SLN positive) 12.4 % (logistic curve of 70 training axillae)"
     )
     (told,) = size_alone(CURVES, {"tumour_size_mm": 7.0})
-    assert told[1].endswith("; no training axilla had this size)")
+    # Inside the sentinel curve's 5 to 60 mm, below the other's 9 mm.
+    assert "(logistic curve of 210 training axillae), " in told[1]
+    assert told[1].endswith("(logistic curve of 70 training axillae of other sizes)")
 
 
 @pytest.mark.parametrize("size", [float("nan"), None, pd.NA, 0.0, "?"])

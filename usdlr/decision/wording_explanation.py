@@ -277,7 +277,7 @@ def comparator_words(probability: float | None, eligible: bool | None, after_sur
 
 
 def size_alone_words(
-    size_mm: float, said: Mapping[Stage, float], axillae: Mapping[Stage, int], *, beyond: bool = False
+    size_mm: float, said: Mapping[Stage, float], axillae: Mapping[Stage, int], *, beyond: Sequence[Stage] = ()
 ) -> str:
     """What a logistic curve of tumour size says where the model reads images too.
 
@@ -289,8 +289,8 @@ def size_alone_words(
         Probability by stage.
     axillae : mapping of Stage to int
         Training axillae behind each.
-    beyond : bool
-        Whether no training axilla was as small or as large.
+    beyond : sequence of Stage
+        Those for which no training axilla was as small or as large.
 
     Examples
     --------
@@ -298,11 +298,13 @@ def size_alone_words(
     '23.0 mm: P(SLN positive) 41.2 % (logistic curve of 210 training axillae)'
     """
     names = {Stage.SLN: "P(SLN positive)", Stage.NSLN: "P(NSLN positive | SLN positive)"}
-    parts = [f"{names[stage]} {percent(value)}" for stage, value in said.items()]
-    counts = " and ".join(str(axillae[stage]) for stage in said)
-    curve = "logistic curve" if len(said) == 1 else "logistic curves"
-    far = "; no training axilla had this size" if beyond else ""
-    return f"{size_mm:.1f} mm: {', '.join(parts)} ({curve} of {counts} training axillae{far})"
+    far = " of other sizes" if beyond else ""
+    parts = [
+        f"{names[stage]} {percent(value)} (logistic curve of {axillae[stage]} training axillae"
+        f"{far if stage in beyond else ''})"
+        for stage, value in said.items()
+    ]
+    return f"{size_mm:.1f} mm: {', '.join(parts)}"
 
 
 def neighbours_sentence(found: Sequence[Neighbour]) -> str:

@@ -60,4 +60,4 @@ def size_alone(curves: Mapping[Stage, SizeCurve], row: Mapping[Any, Any]) -> lis
     said = {stage: curve.probability(size_mm) for stage, curve in curves.items()}
     beyond = [stage for stage, curve in curves.items() if not curve.low_mm <= size_mm <= curve.high_mm]
     axillae = {stage: curve.axillae for stage, curve in curves.items()}
-    return [(SIZE_ALONE, size_alone_words(size_mm, said, axillae, beyond=bool(beyond)))]
+    return [(SIZE_ALONE, size_alone_words(size_mm, said, axillae, beyond=beyond))]
