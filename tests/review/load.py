@@ -96,7 +96,13 @@ def serve(url: str, port: int) -> None:
 
     store = open_store(url)
     app = create_app(store, settings=ReviewSettings(port=port), live=Oracle())
-    quiet = {"log_level": "warning", "access_log": False, "server_header": False, "proxy_headers": False}
+    quiet = {
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_keep_alive": 75,
+    }
     uvicorn.run(app, host="127.0.0.1", port=port, **quiet)  # type: ignore[arg-type]
     store.close()
 
