@@ -74,6 +74,7 @@ def photograph(tab: Page, address: str, code: str, out: Path) -> None:
     tab.wait_for_load_state("networkidle")
     tab.click("button:has-text('Calipers')")
     tab.screenshot(path=out / "case.png")
+    # The result of the script.
     print(out / "case.png")
 
 

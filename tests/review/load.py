@@ -25,6 +25,7 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import httpx
@@ -35,7 +36,7 @@ from tests.review.store.made import model_record
 from tests.review.store.postgres import Server, binaries
 from tests.review.web.made import PASSWORD, Oracle, explanation, pictures, records
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import Act, Role
+from usdlr.review.acts import Act, Role
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store import schema
 from usdlr.review.store.accounts import create_account
@@ -96,14 +97,14 @@ def serve(url: str, port: int) -> None:
 
     store = open_store(url)
     app = create_app(store, settings=ReviewSettings(port=port), live=Oracle())
-    quiet = {
+    quiet: dict[str, Any] = {
         "log_level": "warning",
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
         "timeout_keep_alive": 75,
     }
-    uvicorn.run(app, host="127.0.0.1", port=port, **quiet)  # type: ignore[arg-type]
+    uvicorn.run(app, host="127.0.0.1", port=port, **quiet)
     store.close()
 
 
@@ -129,14 +130,14 @@ class Reviewer:
         self.acts = self.conflicts = 0
         self.held: dict[str, str] = {}
 
-    async def ask(self, kind: str, method: str, path: str, *, good: tuple[int, ...] = (200,), **more: object) -> str:
+    async def ask(self, kind: str, method: str, path: str, *, good: tuple[int, ...] = (200,), **more: Any) -> str:
         """One request, timed; anything but a good answer is counted as a fault."""
         headers = {"Origin": str(self.client.base_url).rstrip("/")} if method == "POST" else {}
         if path in self.held:
             headers["If-None-Match"] = self.held[path]
         begun = time.perf_counter()
         try:
-            answer = await self.client.request(method, path, headers=headers, **more)  # type: ignore[arg-type]
+            answer = await self.client.request(method, path, headers=headers, **more)
         except httpx.HTTPError as error:
             self.faults[f"{kind}: {type(error).__name__}"] += 1
             return ""

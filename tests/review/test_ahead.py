@@ -13,8 +13,9 @@ import pytest
 
 import usdlr.review.ahead as module
 from tests.review.store.made import axilla_record, model_record, people, wish
+from usdlr.review.acts import Act, AxillaState
 from usdlr.review.ahead import Ahead
-from usdlr.review.records import Act, AxillaRecord, AxillaState
+from usdlr.review.records import AxillaRecord
 from usdlr.review.store.acting import act
 from usdlr.review.store.engine import Store, open_store
 from usdlr.review.store.loading import load_axillae, load_model

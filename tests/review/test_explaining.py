@@ -17,7 +17,7 @@ from usdlr.inference.explain import explain
 from usdlr.inference.predictor import predict_prepared, prepare_cases
 from usdlr.review.anew import Request, What
 from usdlr.review.explaining import explained
-from usdlr.review.records import from_plain
+from usdlr.review.plain import from_plain
 
 
 def test_shares_add_up_and_numbers_are_those_of_the_list(run_folder: Path) -> None:

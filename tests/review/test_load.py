@@ -25,7 +25,8 @@ from usdlr.inference.bundle import load_bundle
 from usdlr.inference.predictor import predict
 from usdlr.review.load import read_list
 from usdlr.review.outlines import length_mm, mask_of
-from usdlr.review.records import AxillaRecord, from_plain, to_plain
+from usdlr.review.plain import from_plain, to_plain
+from usdlr.review.records import AxillaRecord
 
 
 def test_every_number_is_the_tables_own(run_folder: Path, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED
 from usdlr.decision.wording_review import NO_VERDICT, OTHER_EXPLANATION
 from usdlr.report.gallery import GalleryCase
 from usdlr.review import paper_pictures
+from usdlr.review.acts import Act, AxillaState, ReaderVerdict, Status
 from usdlr.review.paper import axilla_pdf, worklist_pdf
-from usdlr.review.records import Act, AxillaState, ReaderVerdict, Status
 from usdlr.review.store.worklist import WorklistRow
 from usdlr.review.words import interval_text, mm_text, probability_text
 

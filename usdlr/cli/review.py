@@ -6,6 +6,7 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from usdlr.core.pool import default_jobs
 from usdlr.core.progress import say
 from usdlr.core.types import OnUncertified
 from usdlr.decision import wording
+from usdlr.review.acts import Reading, Role
 from usdlr.review.ahead import Ahead
 from usdlr.review.live import Live
 from usdlr.review.load import read_list
-from usdlr.review.records import Reading, Role
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.sign_on_settings import SignOnSettings, secret_of
 from usdlr.review.store.accounts import first_administrator
@@ -205,11 +206,8 @@ def _account(argv: Sequence[str]) -> None:
     _place(parser)
     options = parse(parser, argv)
     role = _role(options.role, "--role")
-    store = _open(options, Path(options.out))
-    try:
+    with closing(_open(options, Path(options.out))) as store:
         made = create_account(store, options.name, options.display, role, _password(), by=None)
-    finally:
-        store.close()
     print(f"account {made.name}, {made.role}")
 
 
@@ -233,11 +231,8 @@ def _check(argv: Sequence[str]) -> None:
     parser = new_parser("review check", f"{STEPS['check'].capitalize()}.")
     _place(parser)
     options = parse(parser, argv)
-    store = _open(options, Path(options.out))
-    try:
+    with closing(_open(options, Path(options.out))) as store:
         report = check(store)
-    finally:
-        store.close()
     if not report.whole:
         why = "; ".join([*([] if report.chain.whole else [report.chain.why]), *report.wrong[:3]])
         raise DataError(f"found the record damaged ({why}), expected it whole; keep it as it is and restore a backup")
@@ -251,11 +246,8 @@ def _backup(argv: Sequence[str]) -> None:
     parser.add_argument("--target", type=str, required=True, help="the copy, not there yet")
     _place(parser)
     options = parse(parser, argv)
-    store = _open(options, Path(options.out))
-    try:
+    with closing(_open(options, Path(options.out))) as store:
         anchor = backup(store, Path(options.target))
-    finally:
-        store.close()
     print(f"backup: {options.target}, {anchor.number} entries, the last one {anchor.hash}")
 
 
@@ -275,11 +267,8 @@ def _export(argv: Sequence[str]) -> None:
     parser.add_argument("--target", type=str, required=True, help="folder of the tables")
     _place(parser)
     options = parse(parser, argv)
-    store = _open(options, Path(options.out))
-    try:
+    with closing(_open(options, Path(options.out))) as store:
         written = write_exports(store, Path(options.target))
-    finally:
-        store.close()
     for path in written:
         print(path)
 

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from usdlr.review.records import AxillaRecord, AxillaState
+from usdlr.review.acts import AxillaState
+from usdlr.review.records import AxillaRecord
 from usdlr.review.store.engine import Store
 from usdlr.review.store.reading import axilla, explanation, put_explanation, state, without_explanation
 

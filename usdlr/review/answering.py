@@ -303,8 +303,8 @@ def _highest(images: CaseImages) -> float | None:
 
 
 def _ends(known: Mapping[str, Any], low: str, high: str) -> tuple[float, float] | None:
-    ends = known.get(low), known.get(high)
-    return None if any(pd.isna(end) for end in ends) else (float(ends[0]), float(ends[1]))  # type: ignore[arg-type]
+    ends: tuple[Any, Any] = known.get(low), known.get(high)
+    return None if any(pd.isna(end) for end in ends) else (float(ends[0]), float(ends[1]))
 
 
 def _length(value: Any) -> float | None:

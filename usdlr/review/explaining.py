@@ -46,7 +46,8 @@ from usdlr.report.figures_heatmap import HeatCase, HeatPanel, full_colour, overl
 from usdlr.report.heat_cases import on_crop
 from usdlr.review.anew import Anew, Request, take_anew
 from usdlr.review.pictures import encoded
-from usdlr.review.records import AxillaRecord, to_plain
+from usdlr.review.plain import to_plain
+from usdlr.review.records import AxillaRecord
 
 FEATURES: Final = 8
 """Single values that are told of a stage."""

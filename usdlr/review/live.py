@@ -13,9 +13,10 @@ from typing import Any, Final, Self
 from usdlr.core.errors import DataError
 from usdlr.core.types import OnUncertified
 from usdlr.core.worker import State, Worker
+from usdlr.review.acts import AxillaState
 from usdlr.review.anew import Redrawn, Request, What
 from usdlr.review.outlines import Outlines, checked_outlines
-from usdlr.review.records import AxillaRecord, AxillaState
+from usdlr.review.records import AxillaRecord
 from usdlr.review.serving import Served
 
 REDRAW_LIMIT_S: Final = 60.0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from usdlr.core.errors import InputError
+from usdlr.review.acts import Account, Reading
 from usdlr.review.dicom.delivery import Archive, open_archive, why_words
 from usdlr.review.dicom.settings import PacsSettings
-from usdlr.review.records import Account, Reading
 from usdlr.review.sending import begin, deliver_axilla, failed, record_delivery, source_of
 from usdlr.review.store.engine import Store
 

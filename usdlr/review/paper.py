@@ -15,18 +15,11 @@ from usdlr.report.case import CaseInputs, case_page
 from usdlr.report.document import Block, Document, Figure, Notice, PageTable, Points, Prose, Tile
 from usdlr.report.pdf import pdf_bytes
 from usdlr.report.tables import Marks
+from usdlr.review.acts import AxillaState, ReaderVerdict, Status
 from usdlr.review.explaining import words_of
 from usdlr.review.paper_pictures import bmode_picture, first_image, gallery, map_pictures
-from usdlr.review.records import (
-    Answered,
-    AxillaRecord,
-    AxillaState,
-    ModelRecord,
-    ReaderVerdict,
-    StageValue,
-    Status,
-    from_plain,
-)
+from usdlr.review.plain import from_plain
+from usdlr.review.records import Answered, AxillaRecord, ModelRecord, StageValue
 from usdlr.review.words import (
     act_words,
     interval_text,

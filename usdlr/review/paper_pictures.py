@@ -20,9 +20,10 @@ from usdlr.imaging.mask import LesionMask
 from usdlr.imaging.rings import peritumoral_ring
 from usdlr.report.document import Block, Gallery, Picture
 from usdlr.report.gallery import GalleryCase, render_case
+from usdlr.review.acts import AxillaState
 from usdlr.review.outlines import mask_of
 from usdlr.review.pictures import bmode_png, encoded, field_of_view
-from usdlr.review.records import AxillaRecord, AxillaState, ImageRecord, ModelRecord
+from usdlr.review.records import AxillaRecord, ImageRecord, ModelRecord
 from usdlr.review.ring_spacing import of_redrawn
 
 _PANEL_PX: Final = 360

@@ -13,13 +13,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from usdlr.core.errors import DataError, InputError
+from usdlr.review.acts import Account, AxillaState, Event, Reading, Role, Status
 from usdlr.review.dicom.capture import page_pngs
 from usdlr.review.dicom.delivery import Deliver
 from usdlr.review.dicom.finding import find_source
 from usdlr.review.dicom.settings import PacsSettings
 from usdlr.review.dicom.study import study_objects
 from usdlr.review.paper import axilla_pdf
-from usdlr.review.records import Account, AxillaRecord, AxillaState, Event, Reading, Role, Status
+from usdlr.review.records import AxillaRecord
 from usdlr.review.store import schema
 from usdlr.review.store.audit import SYSTEM, append, events_of
 from usdlr.review.store.engine import Store, StoreAwayError

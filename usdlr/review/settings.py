@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from usdlr.core.errors import ConfigError
+from usdlr.review.acts import Reading, Role
 from usdlr.review.dicom.settings import PacsSettings
-from usdlr.review.records import Reading, Role
 from usdlr.review.sign_on_settings import SignOnSettings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

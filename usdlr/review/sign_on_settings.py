@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from usdlr.core.errors import ConfigError
-from usdlr.review.records import Role
+from usdlr.review.acts import Role
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from usdlr.core.types import Stage
 from usdlr.decision.explanation import StageExplanation
 from usdlr.decision.wording import percent
 from usdlr.decision.wording_explanation import threshold_words
-from usdlr.review.records import Act, Role, Status
+from usdlr.review.acts import Act, Role, Status
 
 _STATUS: Mapping[Status, str] = {
     Status.UNREAD: "Unread",

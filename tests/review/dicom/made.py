@@ -11,17 +11,8 @@ import numpy.typing as npt
 
 from usdlr.core.types import MaskSource, RiskGroup, Side, Site, SpacingSource, Stage
 from usdlr.imaging.store import mask_to_png, write_png
-from usdlr.review.records import (
-    Act,
-    Answered,
-    AxillaRecord,
-    AxillaState,
-    ImageRecord,
-    ModelRecord,
-    ReaderVerdict,
-    StageValue,
-    Status,
-)
+from usdlr.review.acts import Act, AxillaState, ReaderVerdict, Status
+from usdlr.review.records import Answered, AxillaRecord, ImageRecord, ModelRecord, StageValue
 
 ROWS, COLUMNS = 90, 120
 ROW_MM, COL_MM = 0.2, 0.25

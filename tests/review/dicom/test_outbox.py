@@ -16,10 +16,10 @@ import pytest
 from tests.review.dicom.made import MODEL, axilla
 from tests.review.web.made import PASSWORD, Browser
 from usdlr.core.errors import InputError
+from usdlr.review.acts import Act, Action, Reading, Role
 from usdlr.review.dicom.delivery import Archive
 from usdlr.review.dicom.settings import PacsSettings
 from usdlr.review.outbox import Outbox
-from usdlr.review.records import Act, Action, Reading, Role
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.accounts import accounts, create_account
 from usdlr.review.store.acting import act

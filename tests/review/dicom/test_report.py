@@ -33,13 +33,14 @@ from tests.review.dicom.test_admission import deep
 from usdlr.core.errors import CaseError, DataError
 from usdlr.core.types import MaskSource, RiskGroup, Side, SpacingSource
 from usdlr.imaging.store import mask_to_png, write_png
+from usdlr.review.acts import Act, AxillaState, Status
 from usdlr.review.dicom.capture import sc_dataset
 from usdlr.review.dicom.report import sr_dataset
 from usdlr.review.dicom.segmentation import regions_of, seg_dataset
 from usdlr.review.dicom.source import make_source, read_source
 from usdlr.review.dicom.study import study_objects
 from usdlr.review.dicom.web import file_bytes
-from usdlr.review.records import Act, AxillaRecord, AxillaState, Status
+from usdlr.review.records import AxillaRecord
 
 MADE = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 

@@ -19,12 +19,13 @@ from tests.review.dicom.conftest import NAME, PASSWORD, Orthanc, need
 from tests.review.dicom.made import COLUMNS, MODEL, ROWS, STATE, axilla
 from usdlr.cli.main import main
 from usdlr.imaging.store import write_png
+from usdlr.review.acts import Account, Act, Action, Role
 from usdlr.review.dicom.capture import page_pngs
 from usdlr.review.dicom.source import make_source
 from usdlr.review.dicom.study import study_objects
 from usdlr.review.dicom.web import file_bytes
 from usdlr.review.paper import axilla_pdf
-from usdlr.review.records import Account, Act, Action, ModelRecord, Role
+from usdlr.review.records import ModelRecord
 from usdlr.review.sending import send_axilla
 from usdlr.review.store.accounts import accounts
 from usdlr.review.store.acting import act

@@ -25,7 +25,7 @@ from typing import Any
 
 from tests.review.store.made import axilla_record, people, wish
 from usdlr.core.errors import DataError
-from usdlr.review.records import Account, Act
+from usdlr.review.acts import Account, Act
 from usdlr.review.store.acting import Conflict, Done, act
 from usdlr.review.store.audit import anchor, events, verify
 from usdlr.review.store.checking import check

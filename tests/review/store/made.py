@@ -9,18 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from usdlr.core.types import MaskSource, RiskGroup, Side, Site, SpacingSource, Stage
-from usdlr.review.records import (
-    Account,
-    Act,
-    Action,
-    Answered,
-    AxillaRecord,
-    ImageRecord,
-    ModelRecord,
-    Opinion,
-    Role,
-    StageValue,
-)
+from usdlr.review.acts import Account, Act, Action, Opinion, Role
+from usdlr.review.records import Answered, AxillaRecord, ImageRecord, ModelRecord, StageValue
 from usdlr.review.store import schema
 from usdlr.review.store.engine import Store
 from usdlr.review.store.people import make

@@ -10,6 +10,8 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 from tests.review.store.made import many, people, wish
 from tests.review.store.postgres import Server, binaries
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import Act, Status
+from usdlr.review.acts import Act, Status
 from usdlr.review.store.acting import Done, act
 from usdlr.review.store.checking import check
 from usdlr.review.store.engine import Store, open_store
@@ -53,21 +55,21 @@ def measure(store: Store, count: int = 5000, repeats: int = 40) -> dict[str, tup
     times: dict[str, list[float]] = {"load all": [loading]}
     own: dict[str, list[float]] = {"load all": [working]}
 
-    def timed(name: str, work: object) -> None:
+    def timed(name: str, work: Callable[[], object]) -> None:
         begun, spent = time.perf_counter(), time.process_time()
-        work()  # type: ignore[operator]
+        work()
         times.setdefault(name, []).append(1000 * (time.perf_counter() - begun))
         own.setdefault(name, []).append(1000 * (time.process_time() - spent))
 
     for record in chance.sample(records, 200):
-        timed("act", lambda: act(store, wish(Act.OPINION, record.token, 1), readers[0]))  # noqa: B023
+        timed("act", lambda: act(store, wish(Act.OPINION, record.token, 1), readers[0]))  # noqa: B023 - called at once
         assert isinstance(act(store, wish(Act.DEFER, record.token, 2, colleague="bert"), readers[0]), Done)
     for _ in range(repeats):
         for name, query in QUERIES.items():
             asked = query if query.reader else WorklistQuery(**vars(query) | {"reader": "anna"})
-            timed(name, lambda: worklist(store, asked))  # noqa: B023
+            timed(name, partial(worklist, store, asked))
             token = chance.choice(records).token
-            timed(f"neighbours: {name}", lambda: neighbours(store, asked, token))  # noqa: B023
+            timed(f"neighbours: {name}", partial(neighbours, store, asked, token))
     # One more act each makes it 10,000 events.
     for record in records:
         act(store, wish(Act.COMMENT, record.token, state(store, record.token).version), readers[1])

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from tests.review.store.made import PASSWORD, people
 from usdlr.core.errors import InputError
-from usdlr.review.records import Account, Role
+from usdlr.review.acts import Account, Role
 from usdlr.review.store import passwords, schema
 from usdlr.review.store.accounts import (
     Refused,

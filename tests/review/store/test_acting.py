@@ -19,7 +19,8 @@ from tests.review.store.made import (
 )
 from usdlr.core.errors import DataError, InputError
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import Account, Act, Action, AxillaRecord, Opinion, Reading, Role, Status
+from usdlr.review.acts import Account, Act, Action, Opinion, Reading, Role, Status
+from usdlr.review.records import AxillaRecord
 from usdlr.review.store.accounts import disable
 from usdlr.review.store.acting import Conflict, Done, Repeated, act
 from usdlr.review.store.audit import events

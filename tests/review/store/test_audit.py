@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from tests.review.store.made import axilla_record, emptied, people, wish
-from usdlr.review.records import Act
+from usdlr.review.acts import Act
 from usdlr.review.store.acting import Done, act
 from usdlr.review.store.audit import anchor, append, events, verify
 from usdlr.review.store.checking import check

@@ -10,7 +10,7 @@ import pytest
 from tests.review.store.made import axilla_record, emptied, model_record, people, wish
 from tests.review.store.postgres import Server
 from usdlr.core.errors import DataError
-from usdlr.review.records import Act
+from usdlr.review.acts import Act
 from usdlr.review.store.accounts import accounts, sign_out, start_session
 from usdlr.review.store.acting import Done, act
 from usdlr.review.store.audit import anchor, events

@@ -15,7 +15,8 @@ from sqlalchemy import Column, Connection, select, update
 from tests.review.store.made import LATER, PASSWORD, answered, axilla_record, emptied, people, wish
 from tests.review.store.postgres import Server
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import Act, AxillaRecord, Role
+from usdlr.review.acts import Act, Role
+from usdlr.review.records import AxillaRecord
 from usdlr.review.store import passwords, schema
 from usdlr.review.store import people as people_module
 from usdlr.review.store.accounts import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from sklearn.metrics import roc_auc_score
 from tests.review.store.made import answered, axilla_record, people, wish
 from usdlr.core.types import RiskGroup
 from usdlr.evaluation.readers import COLUMNS, reader_study
-from usdlr.review.records import Act, AxillaRecord, Opinion, Reading
+from usdlr.review.acts import Account, Act, Opinion, Reading
+from usdlr.review.records import AxillaRecord
 from usdlr.review.store.acting import Done, act
 from usdlr.review.store.audit import Anchor, events, verify
 from usdlr.review.store.engine import Store
@@ -25,9 +27,9 @@ from usdlr.review.store.reading import state
 HIGH = RiskGroup.HR_SLN_LR_NSLN
 
 
-def _do(store: Store, record: AxillaRecord, account: object, kind: Act, **more: object) -> None:
+def _do(store: Store, record: AxillaRecord, account: Account, kind: Act, **more: Any) -> None:
     seen = state(store, record.token).version
-    found = act(store, wish(kind, record.token, seen, **more), account, reading=Reading.HIDDEN)  # type: ignore[arg-type]
+    found = act(store, wish(kind, record.token, seen, **more), account, reading=Reading.HIDDEN)
     assert isinstance(found, Done)
 
 

@@ -9,7 +9,8 @@ import pytest
 from tests.review.store.made import DIGEST, LATER, answered, axilla_record, many, model_record, people, wish
 from usdlr.core.errors import InputError
 from usdlr.core.types import RiskGroup, Side
-from usdlr.review.records import Act, AxillaRecord, Status
+from usdlr.review.acts import Act, Status
+from usdlr.review.records import AxillaRecord
 from usdlr.review.store.acting import Conflict, Done, act
 from usdlr.review.store.audit import events
 from usdlr.review.store.checking import check

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from tests.review.store.made import PASSWORD, people
 from tests.review.web.made import Browser
 from usdlr.core.errors import InputError
-from usdlr.review.records import Account, Role
+from usdlr.review.acts import Account, Role
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store import passwords, schema
 from usdlr.review.store.accounts import (

@@ -15,7 +15,8 @@ import pytest
 from tests.review.store.made import axilla_record, model_record, people
 from tests.review.store.postgres import Server
 from tests.review.web.made import BASE, Browser
-from usdlr.review.records import Act, AxillaRecord
+from usdlr.review.acts import Act
+from usdlr.review.records import AxillaRecord
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.audit import events
 from usdlr.review.store.checking import check
@@ -67,7 +68,7 @@ def test_what_was_typed_during_an_outage_is_sent_again(held: Store, postgres: Se
         name: unescape(value)
         for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', answer.text)
     }
-    again["reason"] = unescape(re.search(r"<textarea[^>]*>\n(.*?)</textarea>", answer.text, re.DOTALL)[1])  # type: ignore[index]
+    again["reason"] = unescape(re.findall(r"<textarea[^>]*>\n(.*?)</textarea>", answer.text, re.DOTALL)[0])
     for _ in range(2):
         assert _comment(browser, again["csrf"], record.token, again).status_code == 303
     assert [event.after["reason"] for event in events(held) if event.kind == Act.COMMENT] == [words]

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.review.store.made import people
-from usdlr.review.records import Account
+from usdlr.review.acts import Account
 from usdlr.review.store import schema
 from usdlr.review.store.accounts import count_sessions, end_other_sessions, session, start_session
 from usdlr.review.store.audit import events, verify

@@ -13,7 +13,8 @@ from sqlalchemy import select
 from tests.review.store.made import PASSWORD, answered, axilla_record, model_record, people, wish
 from tests.review.web.made import Browser
 from usdlr.core.errors import InputError
-from usdlr.review.records import Account, Act, AxillaRecord, Role
+from usdlr.review.acts import Account, Act, Role
+from usdlr.review.records import AxillaRecord
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store import passwords, schema
 from usdlr.review.store.accounts import (

@@ -11,7 +11,8 @@ import pytest
 from tests.review.store.made import GROUPS, axilla_record, many, people, wish
 from usdlr.core.errors import InputError
 from usdlr.core.types import RiskGroup, Stage
-from usdlr.review.records import Act, AxillaRecord, Status
+from usdlr.review.acts import Act, Status
+from usdlr.review.records import AxillaRecord
 from usdlr.review.store.acting import Done, act
 from usdlr.review.store.engine import Store
 from usdlr.review.store.loading import load_axillae

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.review.web.made import Made, made
-from usdlr.review.records import Reading
+from usdlr.review.acts import Reading
 from usdlr.review.settings import ReviewSettings
 
 

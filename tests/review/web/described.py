@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
 from tests.review.web.made import Made, made
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import Act, Role
+from usdlr.review.acts import Act, Role
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.accounts import SignedIn, accounts, start_session
 from usdlr.review.store.checking import check
@@ -148,6 +148,7 @@ class Round:
         boss = self.signed["boss"].session
         told = httpx.get(f"{self.base}/admin/openapi.json", cookies={cookie_name(ReviewSettings()): boss}, timeout=30)
         schema = schemathesis.openapi.from_dict(told.json())
+        # Our own schema: each of its operations can be read, so each result is an `Ok`.
         operations: list[Any] = [one.ok() for one in schema.get_all_operations()]  # type: ignore[union-attr]
         while time.monotonic() < until:
             for operation in operations:

@@ -21,7 +21,8 @@ from starlette.testclient import TestClient
 
 from tests.review.store.made import answered, axilla_record, model_record, people
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import Account, Answered, AxillaRecord, ImageRecord, Point, Role
+from usdlr.review.acts import Account, Role
+from usdlr.review.records import Answered, AxillaRecord, ImageRecord, Point
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.accounts import create_account
 from usdlr.review.store.engine import Store, open_store

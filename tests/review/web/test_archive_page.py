@@ -26,12 +26,13 @@ from tests.review.dicom.conftest import PASSWORD as SECRET
 from tests.review.dicom.made import COLUMNS, MODEL, ROWS, STATE, axilla, picture
 from tests.review.web.made import PASSWORD, Browser
 from usdlr.core.errors import ConfigError
+from usdlr.review.acts import Reading, Role
 from usdlr.review.dicom.delivery import Archive
 from usdlr.review.dicom.settings import PacsSettings
 from usdlr.review.dicom.study import study_objects
 from usdlr.review.dicom.web import file_bytes
 from usdlr.review.outbox import Outbox
-from usdlr.review.records import AxillaRecord, Reading, Role
+from usdlr.review.records import AxillaRecord
 from usdlr.review.sending import begin
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.accounts import accounts, create_account

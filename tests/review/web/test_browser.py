@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.review.web.made import PASSWORD, Made, explanation, served
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import Act, Status
+from usdlr.review.acts import Act, Status
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.audit import events
 from usdlr.review.store.reading import put_explanation, state

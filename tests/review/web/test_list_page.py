@@ -15,7 +15,7 @@ from pypdf import PdfReader
 from tests.review.store.made import answered, axilla_record, many, model_record, wish
 from tests.review.web.made import PASSWORD, Browser
 from usdlr.core.types import SpacingSource
-from usdlr.review.records import Act, Reading, Role
+from usdlr.review.acts import Act, Reading, Role
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.accounts import create_account
 from usdlr.review.store.acting import act
@@ -94,7 +94,7 @@ def test_the_printed_list_says_what_the_page_says(tmp_path: Path) -> None:
         numbers = [one[0] for one in shown]
         kept = re.findall(r"(\d+) PAT-\d{4} (?:left|right)", text)
         assert kept[: len(numbers)] == numbers
-        assert len(kept) == int(re.search(r"of (\d+)", page[page.index('class="count"') :])[1])  # type: ignore[index]
+        assert len(kept) == int(re.findall(r"of (\d+)", page[page.index('class="count"') :])[0])
         assert "not a medical device" in text
         assert "Printed for Dr Vera" in text
         told = PdfReader(io.BytesIO(answer.content)).metadata

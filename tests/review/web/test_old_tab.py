@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from html import unescape
@@ -12,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page, expect
 
 from tests.review.web.made import BASE, PASSWORD, Browser, Made, made, served
-from usdlr.review.records import Act
+from usdlr.review.acts import Act
 from usdlr.review.store.audit import events
 from usdlr.review.store.engine import utc_now
 from usdlr.review.store.reading import state
@@ -152,24 +151,8 @@ def test_a_strange_form_is_shown_as_text_and_records_nothing(mine: Made) -> None
     assert _send(mine.client("vera"), token, {"act": "comment"}).status_code == 404
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        reason = "Chromium is not installed: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as play:
-        found = play.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield found
-        found.close()
-
-
 @pytest.fixture
-def tab(mine: Made, chromium: Any) -> Iterator[Page]:
+def tab(mine: Made, chromium: Chromium) -> Iterator[Page]:
     """A browser window with the first case open."""
     with served(mine.app) as address:
         context = chromium.new_context(viewport={"width": 1280, "height": 800})

@@ -21,7 +21,7 @@ from usdlr.core.errors import DataError
 from usdlr.core.types import RiskGroup
 from usdlr.decision.wording import SIMULATED
 from usdlr.decision.wording_review import AUTOMATIC_CONTOUR
-from usdlr.review.records import Act, Reading, Role, Status
+from usdlr.review.acts import Act, Reading, Role, Status
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.accounts import create_account
 from usdlr.review.store.audit import events, verify
@@ -60,7 +60,7 @@ def test_a_page_shows_the_words_and_numbers_of_the_record(site: Made) -> None:
 
 def test_calipers_are_told_in_the_image_s_own_millimetres(site: Made) -> None:
     text = site.client("vera").get(f"/axillae/{site.records[0].token}").text
-    found = json.loads(unescape(re.search(r'data-viewer="([^"]*)"', text)[1]))  # type: ignore[index]
+    found = json.loads(unescape(re.findall(r'data-viewer="([^"]*)"', text)[0]))
     first, second = found["images"]
     # 90 columns and 72 rows of 0.1 mm.
     assert first["caliper_words"] == ["9.0 mm", "7.2 mm"]

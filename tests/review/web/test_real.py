@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import unescape
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pandas as pd
 import pytest
 
 from tests.review.web.made import PASSWORD, Browser
+from usdlr.review.acts import Role
 from usdlr.review.live import Live
 from usdlr.review.load import read_list
-from usdlr.review.records import Role
+from usdlr.review.records import Point
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.accounts import create_account
 from usdlr.review.store.engine import open_store
@@ -56,9 +58,9 @@ def test_the_page_prints_the_tables_numbers(run_folder: Path, tmp_path: Path) ->
     store.close()
 
 
-def _centred(lines: object) -> list[tuple[list[tuple[float, float]], float, float]]:
+def _centred(lines: Iterable[Sequence[Point]]) -> list[tuple[list[tuple[float, float]], float, float]]:
     out = []
-    for line in lines:  # type: ignore[attr-defined]
+    for line in lines:
         rows, cols = [point[0] for point in line], [point[1] for point in line]
         out.append((list(line), sum(rows) / len(rows), sum(cols) / len(cols)))
     return out

@@ -26,7 +26,7 @@ from playwright.sync_api import expect
 
 from tests.review.web.made import BASE, Browser, Made, made, served
 from usdlr.core.errors import ConfigError
-from usdlr.review.records import Role
+from usdlr.review.acts import Role
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.sign_on_settings import SignOnSettings, secret_of
 from usdlr.review.store.people import accounts, disable

@@ -23,7 +23,7 @@ from usdlr.core.errors import DataError
 from usdlr.core.types import ContractStatus, RiskGroup, Side, Stage
 from usdlr.decision.wording import P_NSLN, P_SLN
 from usdlr.review import words
-from usdlr.review.records import VERDICTS, Act, Status
+from usdlr.review.acts import VERDICTS, Act, Status
 
 MANUFACTURER = "usdlr"
 SCHEME = "99USDLR"

@@ -28,7 +28,7 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # set when it is imported
 
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.ingest.readers.dicom_file import quiet

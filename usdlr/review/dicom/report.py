@@ -21,20 +21,13 @@ from usdlr.core.hashing import data_hash
 from usdlr.core.types import ContractStatus, Site
 from usdlr.ingest.readers.dicom_file import quiet
 from usdlr.review import words
+from usdlr.review.acts import AxillaState, Status
 from usdlr.review.dicom import codes
 from usdlr.review.dicom.report_text import qualitative_evaluations
 from usdlr.review.dicom.segmentation import RELATIVE_MARGIN, RING, TUMOUR, drawn_by, is_relative, is_used, tracking
 from usdlr.review.dicom.source import SourceImage, image_of_row
-from usdlr.review.records import (
-    AxillaRecord,
-    AxillaState,
-    ImageRecord,
-    ModelRecord,
-    Point,
-    StageValue,
-    Status,
-    to_plain,
-)
+from usdlr.review.plain import to_plain
+from usdlr.review.records import AxillaRecord, ImageRecord, ModelRecord, Point, StageValue
 
 JUDGED = (Status.REVIEWED, Status.ADJUDICATED)
 

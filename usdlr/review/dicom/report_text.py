@@ -13,8 +13,9 @@ from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED
 from usdlr.decision.wording_explanation import NOT_REACHED
 from usdlr.decision.wording_review import ON_EARLIER
 from usdlr.review import words
+from usdlr.review.acts import AxillaState, ReaderVerdict
 from usdlr.review.dicom import codes
-from usdlr.review.records import AxillaState, ModelRecord, ReaderVerdict
+from usdlr.review.records import ModelRecord
 
 
 def qualitative_evaluations(model: ModelRecord, state: AxillaState) -> Any:

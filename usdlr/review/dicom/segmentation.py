@@ -23,10 +23,11 @@ from usdlr.imaging.mask import LesionMask
 from usdlr.imaging.rings import peritumoral_ring
 from usdlr.imaging.store import read_mask
 from usdlr.ingest.readers.dicom_file import quiet
+from usdlr.review.acts import AxillaState
 from usdlr.review.dicom import codes
 from usdlr.review.dicom.source import SourceImage, spacing_in_mm
 from usdlr.review.outlines import mask_of
-from usdlr.review.records import AxillaRecord, AxillaState, ImageRecord
+from usdlr.review.records import AxillaRecord, ImageRecord
 from usdlr.review.ring_spacing import ring_spacing
 
 TUMOUR, RING = 1, 2

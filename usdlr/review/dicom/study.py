@@ -8,11 +8,12 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from usdlr.review.acts import AxillaState
 from usdlr.review.dicom.capture import sc_dataset
 from usdlr.review.dicom.report import sr_dataset
 from usdlr.review.dicom.segmentation import is_used, regions_of, seg_dataset
 from usdlr.review.dicom.source import image_of_row, make_source, read_source
-from usdlr.review.records import AxillaRecord, AxillaState, ModelRecord
+from usdlr.review.records import AxillaRecord, ModelRecord
 
 
 def study_objects(

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, delete, insert, select, update
 
 from usdlr.core.errors import InputError
-from usdlr.review.records import Account, Role
+from usdlr.review.acts import Account, Role
 from usdlr.review.store import schema
 from usdlr.review.store.attempts import blocked_for, count_attempt, forget
 from usdlr.review.store.audit import SYSTEM, append

@@ -13,18 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from usdlr.core.errors import InputError
-from usdlr.review.records import (
-    VERDICTS,
-    Account,
-    Act,
-    Action,
-    AxillaRecord,
-    AxillaState,
-    Event,
-    Reading,
-    Role,
-    to_plain,
-)
+from usdlr.review.acts import VERDICTS, Account, Act, Action, AxillaState, Event, Reading, Role
+from usdlr.review.plain import to_plain
+from usdlr.review.records import AxillaRecord
 from usdlr.review.store import schema
 from usdlr.review.store.audit import append
 from usdlr.review.store.demands import check
@@ -73,7 +64,7 @@ class Conflict:
     by, at : str
         Who, as pages show it, and when (UTC, ISO 8601).
     kind : str
-        What was done: an :class:`~usdlr.review.records.Act`, or ``loaded`` for a new prediction.
+        What was done: an :class:`~usdlr.review.acts.Act`, or ``loaded`` for a new prediction.
     version : int
         Of the axilla now.
     """

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from usdlr.core.errors import InputError
-from usdlr.review.records import Event
+from usdlr.review.acts import Event
 from usdlr.review.store.engine import Store, utc_now
 from usdlr.review.store.plain import canonical, text_hash
 from usdlr.review.store.schema import event as table
@@ -69,7 +69,7 @@ class ChainReport:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is to be recorded; see :class:`~usdlr.review.records.Event` for the fields.
+    """What is to be recorded; see :class:`~usdlr.review.acts.Event` for the fields.
 
     Parameters
     ----------
@@ -288,7 +288,7 @@ def _wrong(row: Row[Any], expected: int, previous: str) -> str:
     try:
         found = event_of(row._mapping)
         texts = canonical(found.before), canonical(found.after)
-        written = event_hash({name: getattr(found, name) for name in table.c.keys()})  # noqa: SIM118
+        written = event_hash({name: getattr(found, name) for name in table.c.keys()})  # noqa: SIM118 - iterates columns
     except (ValueError, TypeError, RecursionError, InputError) as error:
         return f"entry {expected} cannot be read ({type(error).__name__})"
     if texts != (row.before, row.after) or written != row.hash:

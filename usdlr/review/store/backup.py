@@ -107,7 +107,7 @@ def _online(store: Store, held: Path) -> None:
         try:
             source.backup(target)
             for table in schema.SECRETS:
-                target.execute(f"DELETE FROM {table.name}")  # noqa: S608
+                target.execute(f"DELETE FROM {table.name}")  # noqa: S608 - a name of our schema
             target.commit()
             # Leaves nothing of the deleted rows.
             target.execute("VACUUM")

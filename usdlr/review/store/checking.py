@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from usdlr.review.records import Act
+from usdlr.review.acts import Act
 from usdlr.review.store import schema
 from usdlr.review.store.audit import Anchor, ChainReport, event_of, verify_on
 from usdlr.review.store.compared import differing, kept

@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, Select, select
 
 from usdlr.core.errors import InputError
-from usdlr.review.records import Act, Answered, Event, from_plain
+from usdlr.review.acts import Act, Event
+from usdlr.review.plain import from_plain
+from usdlr.review.records import Answered
 from usdlr.review.store import schema
 from usdlr.review.store.acting import projected
 from usdlr.review.store.audit import event_of

@@ -6,7 +6,7 @@ import math
 import re
 
 from usdlr.core.errors import InputError
-from usdlr.review.records import NEEDS_REASON, Act, Action, Opinion
+from usdlr.review.acts import NEEDS_REASON, Act, Action, Opinion
 from usdlr.review.store.plain import storable
 
 LONGEST_REASON = 4000

@@ -173,7 +173,7 @@ def open_store(url: str, *, clock: Callable[[], datetime] = utc_now) -> Store:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = open_store(f"sqlite:///{folder}/review.db")
     ...     with store.reading() as connection:
-    ...         print(connection.execute(select(schema.head.c.number)).scalar_one())
+    ...         connection.execute(select(schema.head.c.number)).scalar_one()
     ...     store.close()
     0
     """

@@ -15,7 +15,9 @@ from sqlalchemy import Connection, select
 from usdlr.core.files import write_together
 from usdlr.core.types import Stage
 from usdlr.evaluation.readers import COLUMNS
-from usdlr.review.records import Account, Act, Answered, AxillaRecord, Event, Opinion, Reading, from_plain
+from usdlr.review.acts import Account, Act, Event, Opinion, Reading
+from usdlr.review.plain import from_plain
+from usdlr.review.records import Answered, AxillaRecord
 from usdlr.review.store import schema
 from usdlr.review.store.audit import SYSTEM, anchor_of, append, events_of
 from usdlr.review.store.engine import Store

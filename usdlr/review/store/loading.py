@@ -15,7 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from usdlr.core.errors import InputError
 from usdlr.core.types import Stage
-from usdlr.review.records import Answered, AxillaRecord, ImageRecord, ModelRecord, Status, from_plain, to_plain
+from usdlr.review.acts import Status
+from usdlr.review.plain import from_plain, to_plain
+from usdlr.review.records import Answered, AxillaRecord, ImageRecord, ModelRecord
 from usdlr.review.store import schema
 from usdlr.review.store.audit import Entry, append_all
 from usdlr.review.store.engine import Store

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from usdlr.core.errors import InputError
-from usdlr.review.records import Account, Role
+from usdlr.review.acts import Account, Role
 from usdlr.review.store import schema
 from usdlr.review.store.attempts import lift, locked_for
 from usdlr.review.store.audit import SYSTEM, append

@@ -9,15 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from usdlr.core.errors import InputError
-from usdlr.review.records import (
-    Act,
-    AxillaRecord,
-    AxillaState,
-    Event,
-    ImageRecord,
-    ModelRecord,
-    from_plain,
-)
+from usdlr.review.acts import Act, AxillaState, Event
+from usdlr.review.plain import from_plain
+from usdlr.review.records import AxillaRecord, ImageRecord, ModelRecord
 from usdlr.review.store import schema
 from usdlr.review.store.audit import events_of
 from usdlr.review.store.engine import Store

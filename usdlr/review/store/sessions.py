@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from usdlr.core.errors import InputError
-from usdlr.review.records import Account, Role
+from usdlr.review.acts import Account, Role
 from usdlr.review.store import schema
 from usdlr.review.store.audit import append
 from usdlr.review.store.engine import Store

@@ -19,18 +19,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import (
-    VERDICTS,
-    Act,
-    Answered,
-    AxillaState,
-    Event,
-    Opinion,
-    Point,
-    ReaderVerdict,
-    Status,
-    from_plain,
-)
+from usdlr.review.acts import VERDICTS, Act, AxillaState, Event, Opinion, ReaderVerdict, Status
+from usdlr.review.plain import from_plain
+from usdlr.review.records import Answered, Point
 
 LOADED = "loaded"
 _ACTS = frozenset(str(act) for act in Act)

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, nul
 
 from usdlr.core.errors import InputError
 from usdlr.core.types import RiskGroup, Side
-from usdlr.review.records import Status
+from usdlr.review.acts import Status
 from usdlr.review.store import schema
 from usdlr.review.store.engine import Store
 from usdlr.review.store.loading import search_text

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from usdlr.core.errors import InputError
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import Act, Action, Opinion
+from usdlr.review.acts import Act, Action, Opinion
 
 FIELDS = ("act", "group", "p_sln", "p_nsln", "colleague", "image")
 """Fields of a form that are sent again after a conflict."""

@@ -19,8 +19,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from usdlr.core.errors import DataError
+from usdlr.review.acts import Act
 from usdlr.review.contexts.message import KeptPage
-from usdlr.review.records import Act
 from usdlr.review.store.engine import StoreAwayError
 from usdlr.review.web.forms import FIELDS
 from usdlr.review.web.pages import frame, page, with_csrf

@@ -13,10 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from usdlr.core.hashing import bytes_hash
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE, SIMULATED
+from usdlr.review.acts import Role
 from usdlr.review.contexts.axilla import MOST_ASKED
 from usdlr.review.contexts.frame import Frame
 from usdlr.review.contexts.message import MessagePage
-from usdlr.review.records import Role
 from usdlr.review.web.security import Visit
 from usdlr.review.web.site import Site, site_of
 from usdlr.review.words import role_words

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from usdlr.core.errors import InputError
+from usdlr.review.acts import Role
 from usdlr.review.contexts.account import AccountPage, FirstPage, SignInPage
-from usdlr.review.records import Role
 from usdlr.review.store.accounts import (
     SignedIn,
     accounts,

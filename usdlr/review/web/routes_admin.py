@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Query, Request
@@ -9,9 +10,9 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy import func, select
 
 from usdlr.core.errors import InputError
+from usdlr.review.acts import Account, Role
 from usdlr.review.contexts.admin import AccountRow, AccountsPage, AuditPage, AuditRow
 from usdlr.review.contexts.frame import Choice
-from usdlr.review.records import Account, Role
 from usdlr.review.store import schema
 from usdlr.review.store.accounts import (
     accounts,
@@ -25,6 +26,7 @@ from usdlr.review.store.accounts import (
     unlock,
 )
 from usdlr.review.store.audit import ChainReport, anchor, events, verify
+from usdlr.review.store.engine import Store
 from usdlr.review.store.reading import axilla
 from usdlr.review.web.pages import frame, page
 from usdlr.review.web.routes_account import Secret, Text
@@ -73,25 +75,15 @@ def account_made(
 @router.post("/admin/accounts/{number}/role", **write(Role.ADMINISTRATOR))
 def role_set(request: Request, visit: VisitNow, number: Number, role: Annotated[Role, Form()]) -> Response:
     """Let an account do more or less."""
-    site = site_of(request)
-    account = _other(site, visit, number)
-    try:
-        set_role(site.store, account, role, by=visit.reader)
-    except InputError as error:
-        return _accounts(site, visit, refused=str(error))
-    return _back("role")
+    return _changed(
+        request, visit, number, "role", lambda store, account: set_role(store, account, role, by=visit.reader)
+    )
 
 
 @router.post("/admin/accounts/{number}/close", **write(Role.ADMINISTRATOR))
 def account_closed(request: Request, visit: VisitNow, number: Number) -> Response:
     """Close an account and end its sessions."""
-    site = site_of(request)
-    account = _other(site, visit, number)
-    try:
-        disable(site.store, account, by=visit.reader)
-    except InputError as error:
-        return _accounts(site, visit, refused=str(error))
-    return _back("close")
+    return _changed(request, visit, number, "close", lambda store, account: disable(store, account, by=visit.reader))
 
 
 @router.post("/admin/accounts/{number}/open", **write(Role.ADMINISTRATOR))
@@ -105,13 +97,13 @@ def account_opened(request: Request, visit: VisitNow, number: Number) -> Respons
 @router.post("/admin/accounts/{number}/password", **write(Role.ADMINISTRATOR))
 def password_set(request: Request, visit: VisitNow, number: Number, password: Secret = "") -> Response:
     """Give an account another password and end its sessions."""
-    site = site_of(request)
-    account = _other(site, visit, number)
-    try:
-        change_password(site.store, account, password, by=visit.reader)
-    except InputError as error:
-        return _accounts(site, visit, refused=str(error))
-    return _back("password")
+    return _changed(
+        request,
+        visit,
+        number,
+        "password",
+        lambda store, account: change_password(store, account, password, by=visit.reader),
+    )
 
 
 @router.post("/admin/accounts/{number}/unlock", **write(Role.ADMINISTRATOR))
@@ -149,6 +141,19 @@ def _other(site: Site, visit: Visit, number: int) -> Account:
     if found is None or found.id == visit.reader.id:
         raise NotFoundError
     return found
+
+
+def _changed(
+    request: Request, visit: Visit, number: int, said: str, change: Callable[[Store, Account], object]
+) -> Response:
+    """Change another's account; a refusal is told above the accounts."""
+    site = site_of(request)
+    account = _other(site, visit, number)
+    try:
+        change(site.store, account)
+    except InputError as error:
+        return _accounts(site, visit, refused=str(error))
+    return _back(said)
 
 
 def _back(said: str) -> Response:

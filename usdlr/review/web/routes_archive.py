@@ -8,8 +8,8 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from usdlr.core.errors import InputError
+from usdlr.review.acts import Role
 from usdlr.review.contexts.axilla import MOST_ASKED
-from usdlr.review.records import Role
 from usdlr.review.store.engine import StoreAwayError
 from usdlr.review.web.pages import message, page
 from usdlr.review.web.routes_axilla import Seen, Token

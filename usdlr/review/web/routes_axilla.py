@@ -12,10 +12,11 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from usdlr.core.errors import InputError
+from usdlr.review.acts import Act, Action, AxillaState, Role
 from usdlr.review.contexts.axilla import MOST_ASKED
 from usdlr.review.contexts.message import ConflictPage
 from usdlr.review.paper import axilla_pdf
-from usdlr.review.records import Act, Action, Answered, AxillaRecord, AxillaState, ImageRecord, Point, Role
+from usdlr.review.records import Answered, AxillaRecord, ImageRecord, Point
 from usdlr.review.store.acting import Conflict, Done, act
 from usdlr.review.store.engine import StoreAwayError
 from usdlr.review.store.reading import explained_pictures, explanation

@@ -10,8 +10,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from usdlr.review.acts import Role
 from usdlr.review.contexts.admin import ExportsPage
-from usdlr.review.records import Role
 from usdlr.review.store.exports import write_exports
 from usdlr.review.web.pages import frame, page
 from usdlr.review.web.security import VisitNow, read, write

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Header, Path, Request
 from fastapi.responses import Response
 
 from usdlr.core.errors import CaseError, DataError
+from usdlr.review.acts import Role
 from usdlr.review.pictures import bmode_png, elasto_png, picture_hash, thumbnail
-from usdlr.review.records import ImageRecord, Role
+from usdlr.review.records import ImageRecord
 from usdlr.review.store.reading import image as image_of
 from usdlr.review.store.reading import picture
 from usdlr.review.web.routes_axilla import Token

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Header, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from usdlr.core.types import RiskGroup
-from usdlr.review.records import Role, Status
+from usdlr.review.acts import Role, Status
 from usdlr.review.store.worklist import WorklistQuery
 from usdlr.review.web.pages import page, render
 from usdlr.review.web.security import NotFoundError, VisitNow, read, write

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Form, Header, Request
 from starlette.responses import Response
 
-from usdlr.review.records import Account, Role
+from usdlr.review.acts import Account, Role
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.accounts import session
 from usdlr.review.web.site import Site, site_of

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from usdlr.core.types import ContractStatus, MaskSource, RiskGroup, Side, Site, SpacingSource, Stage
 from usdlr.decision.wording import P_NSLN, P_SLN, standing
+from usdlr.review.acts import Opinion
 from usdlr.review.contexts.frame import Choice
 from usdlr.review.contexts.panels import AnswerView, StepView
-from usdlr.review.records import Answered, ImageRecord, Opinion, StageValue
+from usdlr.review.records import Answered, ImageRecord, StageValue
 from usdlr.review.words import interval_text, probability_text, threshold_text
 
 GROUP_KEYS: Mapping[RiskGroup, str] = {

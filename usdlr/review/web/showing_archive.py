@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from usdlr.review.acts import Account, Act, AxillaState, Event, Role
 from usdlr.review.contexts.panels import ArchiveView
-from usdlr.review.records import Account, Act, AxillaState, Event, Role
 from usdlr.review.sending import DELIVERIES, FAILED, SENDING, SENT, why_not
 from usdlr.review.store.told import LOADED
 from usdlr.review.web.showing import time_words

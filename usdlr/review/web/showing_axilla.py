@@ -12,22 +12,12 @@ from usdlr.core.errors import InputError
 from usdlr.core.types import MaskSource
 from usdlr.decision.wording import P_NSLN, P_SLN
 from usdlr.decision.wording_review import AUTOMATIC_CONTOUR, ON_EARLIER
+from usdlr.review.acts import Account, Act, AxillaState, Event, ReaderVerdict, Role, Status
 from usdlr.review.contexts.axilla import MOST_ASKED, ArchivePart, AxillaPage
 from usdlr.review.contexts.frame import Choice
 from usdlr.review.contexts.panels import HistoryLine, ImageView, ReviewPanel
-from usdlr.review.records import (
-    Account,
-    Act,
-    Answered,
-    AxillaRecord,
-    AxillaState,
-    Event,
-    ImageRecord,
-    ReaderVerdict,
-    Role,
-    Status,
-    from_plain,
-)
+from usdlr.review.plain import from_plain
+from usdlr.review.records import Answered, AxillaRecord, ImageRecord
 from usdlr.review.store.accounts import accounts, is_disabled
 from usdlr.review.store.audit import events
 from usdlr.review.store.reading import axilla, explanation, state

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from usdlr.core.types import SpacingSource
 from usdlr.decision.wording import GROUP_SENTENCES, P_NSLN, P_SLN
+from usdlr.review.acts import Status
 from usdlr.review.contexts.message import HelpPage
-from usdlr.review.records import ModelRecord, Status
+from usdlr.review.records import ModelRecord
 from usdlr.review.store.reading import axilla
 from usdlr.review.store.worklist import WorklistQuery, worklist
 from usdlr.review.web.pages import frame

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from usdlr.core.types import RiskGroup, Stage
 from usdlr.decision.wording import standing_mark
+from usdlr.review.acts import Status
 from usdlr.review.contexts.frame import Choice
 from usdlr.review.contexts.worklist import Column, ListPage, ListRow
 from usdlr.review.paper import worklist_pdf
-from usdlr.review.records import Status
 from usdlr.review.store.worklist import WorklistQuery, WorklistRow, listed, worklist
 from usdlr.review.web.pages import frame
 from usdlr.review.web.security import Visit

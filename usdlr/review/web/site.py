@@ -11,8 +11,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from fastapi import Request
 
+from usdlr.review.acts import Account, Reading
 from usdlr.review.outbox import Outbox
-from usdlr.review.records import Account, Answered, AxillaRecord, ImageRecord, ModelRecord, Point, Reading
+from usdlr.review.records import Answered, AxillaRecord, ImageRecord, ModelRecord, Point
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.sign_on import SignOn
 from usdlr.review.store.engine import Store
