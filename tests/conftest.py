@@ -48,3 +48,11 @@ def run_folder(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_copy(run_folder: Path, tmp_path: Path) -> Path:
     """A copy of the finished run that a test may damage."""
     return Path(shutil.copytree(run_folder, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def disc_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of two small networks that outline dark discs. Tests must not change it."""
+    from tests.discs import fit_discs
+
+    return fit_discs(tmp_path_factory.mktemp("discs"))

@@ -14,7 +14,8 @@ from skimage import draw, measure
 from usdlr.core.errors import CaseError, ConfigError, DataError
 from usdlr.core.units import Spacing
 from usdlr.evaluation.detection import collect, detection, strata
-from usdlr.evaluation.instances import Matching, match_objects, objects_of, short_axes
+from usdlr.evaluation.instances import Matching, match_objects, objects_of
+from usdlr.imaging.components import short_axes
 
 Mask = NDArray[np.bool_]
 DRAW: Any = draw  # neither module is typed throughout

@@ -21,8 +21,10 @@ COMMANDS = {
     "deidentify": "write DICOM files without identities, with a report of what was removed",
     "features": "measure radiomics of every case",
     "pretrain": "learn a start for image branches from ultrasound without labels",
+    "segment": "find and outline lesions in cases that have no outline",
     "run": "run an experiment: features, folds, fits, cascade, report, bundle",
     "fit": "fit one stage of one fold, everything overridable",
+    "fit_segmenter": "fit networks that outline lesions, and judge them",
     "fit_table": "fit and judge plain learners on a table of ready-made features",
     "runs": "compare runs: what differs in them, and what each came to",
     "report": "write report.html, report.pdf and figures of a finished run again, from its tables",
@@ -95,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
 def _help() -> str:
     lines = [f"usdlr {usdlr.__version__}: axillary lymph-node status from breast ultrasound. Research software.", ""]
     lines += ["usage: usdlr COMMAND ...", ""]
-    lines += [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+    lines += [f"  {name:<13} {text}" for name, text in COMMANDS.items()]
     lines += ["", "usdlr COMMAND --help explains a command."]
     return "\n".join(lines)
 

@@ -326,7 +326,7 @@ EXCLUSIONS: tuple[Column, ...] = (
     Column("patient_id", STRING, "Patient.", nullable=True),
     Column("side", STRING, "Side of the body.", nullable=True),
     Column("source_id", STRING, "The source's own id of the row or file."),
-    Column("step", STRING, "Where the case was left.", choices=("ingest", "cohort", "features")),
+    Column("step", STRING, "Where the case was left.", choices=("ingest", "outline", "cohort", "features")),
     Column("code", STRING, "Machine-readable reason."),
     Column("sentence", STRING, "What was found, what was expected, how to mend it."),
 )

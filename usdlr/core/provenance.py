@@ -37,6 +37,7 @@ PACKAGES = (
     "torch",
     "pytorch-lightning",
     "timm",
+    "segmentation-models-pytorch",
     "albumentations",
 )
 

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.ndimage import find_objects, label
-from scipy.spatial import ConvexHull
+from scipy.ndimage import label
 
 from usdlr.core.errors import ConfigError
 from usdlr.core.units import Spacing
-from usdlr.decision.arrays import FloatArray
 from usdlr.evaluation.overlap import BoolArray, Overlap, overlap, same_grid
+from usdlr.imaging.components import Labels, short_axes
 
 COVERED = 0.4
 SMALLEST_MM = 4.5
@@ -32,7 +31,6 @@ OBJECT_COLUMNS = ("kind", "object", "short_axis_mm", "area_mm2", "covered", "out
 _TOUCHING = np.ones((3, 3), dtype=bool)
 
 FOUND, MISSED, FALSE_POSITIVE, MATCHED, NEUTRAL = "found", "missed", "false_positive", "matched", "neutral"
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,35 +138,6 @@ def objects_of(mask: npt.ArrayLike) -> Labels:
             f"found objects of type {array.dtype}, expected a bool mask or numbers 0, 1, 2 ... of objects"
         )
     return array.astype(np.int64)
-
-
-def short_axes(objects: Labels, spacing: Spacing) -> dict[int, float]:
-    """Short axis of every object in mm: the smallest distance of two parallel lines that hold its pixels' corners.
-
-    Examples
-    --------
-    >>> objects = np.zeros((9, 9), dtype=np.int64)
-    >>> objects[2:4, 1:7] = 1
-    >>> short_axes(objects, Spacing(1.0, 0.5))
-    {1: 2.0}
-    """
-    out = {}
-    for number, box in enumerate(find_objects(objects), start=1):
-        if box is not None:
-            out[number] = _narrowest(objects[box] == number, spacing)
-    return out
-
-
-def _narrowest(pixels: BoolArray, spacing: Spacing) -> float:
-    row, col = np.nonzero(pixels)
-    corners = np.concatenate([np.column_stack([row + a, col + b]) for a in (0, 1) for b in (0, 1)])
-    points = np.unique(corners, axis=0) * np.array(spacing.as_tuple())
-    hull: FloatArray = points[ConvexHull(points).vertices]
-    sides = np.roll(hull, -1, axis=0) - hull
-    # The narrowest strip around a polygon always lies along one of its sides.
-    normals = np.column_stack([-sides[:, 1], sides[:, 0]]) / np.linalg.norm(sides, axis=1)[:, None]
-    across = normals @ hull.T
-    return round(float((across.max(axis=1) - across.min(axis=1)).min()), 9)
 
 
 def _reference_rows(

@@ -109,6 +109,10 @@ def load_bundle(path: Path, *, member: str | None = None, public_key: Path | Non
     if member is not None and member not in files.folds:
         raise DataError(f"found no member {member!r} in {path}, expected one of {', '.join(files.folds)}")
     folder, manifest = files.folder, files.manifest
+    if manifest.get("kind") == "outlines":
+        raise DataError(
+            f"found a bundle that outlines lesions in {path}, expected one that `usdlr run` wrote; give that one"
+        )
     try:
         preparation = Preparation.from_dict(manifest["preparation"])
         on_uncertified, card = OnUncertified(manifest["on_uncertified"]), checked_card(manifest["card"])

@@ -32,6 +32,7 @@ _OF_IMAGES = frozenset(
         ExclusionCode.MASK_OUTSIDE_REGION,
         ExclusionCode.FRAME_UNSTATED,
         ExclusionCode.NO_LESION,
+        ExclusionCode.LESION_NOT_FOUND,
         ExclusionCode.NOT_TUMOUR,
         ExclusionCode.TUMOUR_MISSING,
         ExclusionCode.SPACING_MISSING,

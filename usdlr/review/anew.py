@@ -41,6 +41,7 @@ _OF_CONTOUR: Final = {
         QualityFlag.MASK_OUTSIDE_FOV,
         QualityFlag.MASK_IS_BOX,
         QualityFlag.MASK_ABSENT,
+        QualityFlag.MASK_AUTOMATIC,
         QualityFlag.CONTOUR_UNREADABLE,
     )
 }

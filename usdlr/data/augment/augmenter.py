@@ -32,18 +32,23 @@ def draw(settings: AugmentSettings, seed: int, epoch: int, image_id: str) -> Rec
     image_id : str
         Which image.
     """
-    intensity = {}
-    for name, modality in MODALITIES.items():
-        # A stream per modality: one more in the registry changes nothing for the others.
-        random = _stream(seed, epoch, image_id, name)
-        done = []
-        for transform in pipeline(modality.augmentation, settings).transforms:
-            happens = random.random() < transform.p
-            values = transform.part.draw(random, transform.strength)
-            if happens:
-                done.append(Change(transform.name, values))
-        intensity[name] = tuple(done)
+    # A stream per modality: one more in the registry changes nothing for the others.
+    intensity = {
+        name: draw_changes(modality, settings, _stream(seed, epoch, image_id, name))
+        for name, modality in MODALITIES.items()
+    }
     return Record(draw_geometry(_stream(seed, epoch, image_id), settings), intensity)
+
+
+def draw_changes(modality: Modality, settings: AugmentSettings, random: Random) -> tuple[Change, ...]:
+    """What happens to the intensities of one image of a modality."""
+    done = []
+    for transform in pipeline(modality.augmentation, settings).transforms:
+        happens = random.random() < transform.p
+        values = transform.part.draw(random, transform.strength)
+        if happens:
+            done.append(Change(transform.name, values))
+    return tuple(done)
 
 
 def apply(record: Record, sample: Sample) -> Sample:
@@ -55,7 +60,7 @@ def apply(record: Record, sample: Sample) -> Sample:
     for name, pixels in sample.images.items():
         modality = name.partition("@")[0]
         changes = record.intensity.get(modality, ())
-        images[name] = _change(pixels, sample.pixel_mm, MODALITIES[modality], changes) if changes else pixels
+        images[name] = change_pixels(pixels, sample.pixel_mm, MODALITIES[modality], changes) if changes else pixels
     return move(replace(sample, images=images), record.geometry)
 
 
@@ -63,7 +68,8 @@ def _stream(*parts: object) -> Random:
     return Random(derive_seed(*parts))  # noqa: S311  # nothing here is a secret, and its streams are documented
 
 
-def _change(pixels: FloatArray, pixel_mm: float, modality: Modality, changes: Sequence[Change]) -> FloatArray:
+def change_pixels(pixels: FloatArray, pixel_mm: float, modality: Modality, changes: Sequence[Change]) -> FloatArray:
+    """An image of a modality, in its unit, after intensity changes; ``pixel_mm`` millimetres per pixel."""
     low, high = (np.float32(limit) for limit in modality.value_range)
     parts = PARTS[modality.augmentation]
     unit = np.clip((pixels - low) / (high - low), 0.0, 1.0)

@@ -1,0 +1,101 @@
+"""``usdlr segment``: outlines by software for cases that have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from usdlr.cli.parsing import new_parser, parse
+from usdlr.core import tables
+from usdlr.core.errors import ConfigError
+from usdlr.core.hashing import file_hash
+from usdlr.core.pool import one_thread
+from usdlr.core.provenance import Provenance
+from usdlr.inference.segmentation import load_segmenter
+from usdlr.inference.segmentation.cases import OutlinedCases, outline_cases
+
+
+def execute(argv: Sequence[str]) -> None:
+    """Run the command."""
+    parser = new_parser(
+        "segment",
+        "Find and outline the lesion in cases without a reader's outline: writes cases.parquet, exclusions.csv, "
+        "notes.csv and images. Every such outline is marked as automatic and has to be confirmed by a reader.",
+    )
+    parser.add_argument("--bundle", type=str, required=True, help="bundle that `usdlr fit_segmenter` wrote")
+    parser.add_argument("--cases", type=str, required=True, help="cases.parquet of `usdlr ingest`")
+    parser.add_argument("--out", type=str, required=True, help="target folder; what was outlined there is reused")
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="outline also what a reader has outlined, to see what difference it makes",
+    )
+    parser.add_argument("--member", type=str, default=None, help="one network of the bundle alone")
+    parser.add_argument("--most", type=int, default=None, help="at most so many lesions of an image")
+    parser.add_argument("--public-key", type=str, default=None, help="PEM file of the key that must have signed it")
+    parser.add_argument(
+        "--relative-diameter",
+        type=float,
+        default=None,
+        help="lengths relative to the lesion: its equivalent diameter in units, as data.ingest.relative_diameter",
+    )
+    parser.add_argument("--preview", type=int, default=0, help="draw contact sheets of that many cases")
+    options = parse(parser, argv)
+    if options.preview < 0 or (options.most is not None and options.most < 1):
+        raise ConfigError("found --preview below 0 or --most below 1, expected whole numbers from there upward")
+    if options.relative_diameter is not None and not options.relative_diameter > 0:
+        raise ConfigError(f"found --relative-diameter {options.relative_diameter:g}, expected units above 0")
+    key = None if options.public_key is None else Path(options.public_key)
+    segmenter = load_segmenter(Path(options.bundle), member=options.member, public_key=key)
+    path, out = Path(options.cases), Path(options.out)
+    cases = tables.CASES.read(path)
+    with one_thread():
+        found = outline_cases(
+            segmenter,
+            cases,
+            path.parent,
+            out,
+            instead=options.replace,
+            most=options.most,
+            relative_diameter=options.relative_diameter,
+        )
+    stated = {"replace": options.replace, "most": options.most, "relative_diameter": options.relative_diameter}
+    inputs = {"cases": file_hash(path), "segmenter": segmenter.segmenter_id}
+    _write(found, path.parent, out, Provenance("usdlr segment", inputs, {**stated, "member": options.member}))
+    _say(found, out)
+    if options.preview:
+        # matplotlib is an extra and slow to import: only who asks for pictures needs it.
+        from usdlr.report.contact_sheet import write_contact_sheets
+
+        for sheet in write_contact_sheets(found.cases, out, out / "preview", count=options.preview):
+            print(f"contact sheet: {sheet}")
+
+
+def _write(found: OutlinedCases, root: Path, out: Path, provenance: Provenance) -> None:
+    """The tables, with what the ingest left out and noted before."""
+    parts = {"exclusions": [found.exclusions], "notes": [found.notes]}
+    for table in (tables.EXCLUSIONS, tables.NOTES):
+        before = root / f"{table.name}.csv"
+        if before.is_file():
+            known = table.read(before)
+            if table is tables.NOTES:  # of images that are still there
+                known = known[known["image_id"].isin(set(found.cases["image_id"])) & (known["code"] != "mask_absent")]
+            parts[table.name].insert(0, known)
+    tables.CASES.write(found.cases, out / "cases.parquet", provenance)
+    for table in (tables.EXCLUSIONS, tables.NOTES):
+        filled = [part for part in parts[table.name] if len(part)]
+        content = pd.concat(filled, ignore_index=True) if filled else table.empty()
+        table.write(content, out / f"{table.name}.csv", provenance)
+
+
+def _say(found: OutlinedCases, out: Path) -> None:
+    print(f"{len(found.cases)} cases, {found.automatic} outlined by software: {out / 'cases.parquet'}")
+    if found.reused:
+        print(f"  {found.reused} images were outlined before")
+    print(f"{len(found.exclusions)} not outlined: {out / 'exclusions.csv'}")
+    for code, count in found.exclusions["code"].value_counts().sort_index().items():
+        print(f"  {code}: {count}")
+    if found.automatic:
+        print("Outlines by software have to be confirmed by a reader before anything rests on them.")

@@ -1,0 +1,1 @@
+"""Experiments on outlines: folds by patient, external sources, one page, and a bundle that outlines."""

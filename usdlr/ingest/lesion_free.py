@@ -1,0 +1,53 @@
+"""Images that show no lesion: of no use to whoever predicts from one, and the test of whoever looks for one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from usdlr.core import tables
+from usdlr.core.modalities import BMODE
+from usdlr.core.pool import run_all
+from usdlr.core.types import ExclusionCode
+from usdlr.ingest.pipeline import ingest_row, read_rows
+from usdlr.ingest.settings import IngestSettings
+
+
+def lesion_free(source: Path, centre: str, out: Path, *, settings: IngestSettings, jobs: int = 1) -> pd.DataFrame:
+    """The images of a source that its own table says show no lesion, written as canonical files.
+
+    Parameters
+    ----------
+    source : Path
+        The export's folder.
+    centre : str
+        Name of a registered adapter.
+    out : Path
+        Folder of the canonical files.
+    settings : IngestSettings
+        As of the cases with a lesion.
+    jobs : int
+        Processes that read side by side.
+
+    Returns
+    -------
+    DataFrame
+        A ``cases`` table without outlines; empty where there is none. A file that is not there is no row, as it is an
+        exclusion of the ingest already.
+    """
+    adapter, rows = read_rows(source, centre)
+    free = [
+        replace(row, refusal=None, masks=())
+        for row in rows
+        if row.refusal is not None
+        and row.refusal.code == ExclusionCode.NO_LESION
+        and BMODE in row.files
+        and row.files[BMODE].is_file()
+    ]
+    work = partial(ingest_row, out=out, settings=settings, bare=adapter.is_bare(source), anonymous=adapter.identifying)
+    outcomes = run_all(work, free, jobs=jobs, label=f"images of {centre} without a lesion")
+    found = [outcome.result.record for outcome in outcomes if outcome.result is not None]
+    return tables.CASES.conform(pd.DataFrame(found)) if found else tables.CASES.empty()
