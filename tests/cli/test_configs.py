@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from tests.tiny import DEMO, ROOT
+from usdlr.cli.fit_segmenter import read_config as read_outlines
 from usdlr.cli.pretrain import read_request
 from usdlr.cli.run import read_config
 from usdlr.models.pretraining import METHODS
+from usdlr.models.segmentation import SegmentationNetwork
 from usdlr.radiomics.settings import PRESETS, RadiomicsSettings, preset
 from usdlr.simulate.scenario_file import find_scenario
 from usdlr.tasks.pretrain.fit import build_method
@@ -23,6 +25,7 @@ PRETRAININGS = sorted((ROOT / "configs" / "pretrain").glob("*.yaml"))  # for usd
 # For usdlr sweep: built in test_sweep.py, and those of an experiment in tests/experiments/test_published.py.
 SWEEPS = sorted([*(ROOT / "configs" / "sweep").glob("*.yaml"), *(ROOT / "experiments").glob("*/sweep.yaml")])
 FEATURE_TABLES = sorted((ROOT / "experiments").glob("*/table.yaml"))  # for usdlr fit_table: test_feature_table.py
+OUTLINES = sorted((ROOT / "experiments").glob("*/outlines*.yaml"))  # for usdlr fit_segmenter
 COMPONENTS = sorted(set((ROOT / "configs").glob("*/*.yaml")) - {*SCENARIOS, *PRETRAININGS, *SWEEPS})
 
 
@@ -30,7 +33,16 @@ def test_there_is_something_to_build() -> None:
     assert len(EXPERIMENTS) >= 2
     assert len(COMPONENTS) >= 4
     every = set((ROOT / "experiments").rglob("*.yaml")) | set((ROOT / "configs").rglob("*.yaml"))
-    assert every == {*EXPERIMENTS, *OVERLAYS, *COMPONENTS, *SCENARIOS, *PRETRAININGS, *SWEEPS, *FEATURE_TABLES}
+    assert every == {
+        *EXPERIMENTS,
+        *OVERLAYS,
+        *COMPONENTS,
+        *SCENARIOS,
+        *PRETRAININGS,
+        *SWEEPS,
+        *FEATURE_TABLES,
+        *OUTLINES,
+    }
     for path in EXPERIMENTS:
         assert (path.parent / "README.md").is_file()
 
@@ -46,6 +58,16 @@ def test_experiment(path: Path) -> None:
 def test_overlay(path: Path) -> None:
     config, _ = read_config([str(path.with_name("experiment.yaml")), "--config", str(path), "--out", "x"])
     assert config.model.backbone == "test_resnet"
+
+
+@pytest.mark.parametrize("path", OUTLINES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_outlines(path: Path) -> None:
+    base = path.with_name("outlines.yaml")
+    config, out = read_outlines([str(base), "--config", str(path), "--out", "x"])
+    assert config.name == path.parent.name
+    assert out == Path("x")
+    SegmentationNetwork(config.network)
+    assert (path.parent / "README.md").is_file()
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: f"{path.parent.name}/{path.name}")

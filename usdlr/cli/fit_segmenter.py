@@ -28,7 +28,7 @@ def read_config(argv: Sequence[str]) -> tuple[SegmentationConfig, Path]:
     parser = new_parser(
         "fit_segmenter",
         "Fit networks that outline lesions, fold by fold, judge them and write a bundle for `usdlr segment`: usdlr "
-        "fit_segmenter experiments/segmentation_busbra/experiment.yaml --data.root FOLDER --out DIR",
+        "fit_segmenter experiments/segmentation_busbra/outlines.yaml --data.root FOLDER --out DIR",
     )
     parser.add_argument("--config", action="config", help="the experiment's file; may stand first without the option")
     parser.add_argument("--out", type=str, required=True, help="target folder; an interrupted run there continues")
