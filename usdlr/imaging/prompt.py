@@ -86,7 +86,7 @@ class Prompt:
             cv2.fillConvexPoly(out[0], np.rint(corners @ matrix[:, :2].T + matrix[:, 2]).astype(np.int32), 1.0)
         for channel, strokes in ((1, self.inside), (2, self.outside)):
             for stroke in strokes:
-                points = np.array([[col, row] for row, col in stroke]) - 0.5
+                points = _points(stroke)
                 _stroke(out[channel], points @ matrix[:, :2].T + matrix[:, 2], BRUSH_PX)
         return out
 
@@ -97,9 +97,14 @@ class Prompt:
         for strokes in (self.inside, self.outside):
             drawn = np.zeros(shape, dtype=np.float32)
             for stroke in strokes:
-                _stroke(drawn, np.array([[col, row] for row, col in stroke]) - 0.5, brush)
+                _stroke(drawn, _points(stroke), brush)
             found.append(drawn > 0)
         return found[0] & ~found[1], found[1]
+
+
+def _points(stroke: Stroke) -> npt.NDArray[np.float64]:
+    """A stroke as column and row between pixel centres, (points, 2); a stroke may have no point."""
+    return np.array([[col, row] for row, col in stroke], dtype=np.float64).reshape(-1, 2) - 0.5
 
 
 def _stroke(target: FloatArray, points: npt.NDArray[np.float64], radius: int) -> None:

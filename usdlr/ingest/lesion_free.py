@@ -12,11 +12,13 @@ from usdlr.core import tables
 from usdlr.core.modalities import BMODE
 from usdlr.core.pool import run_all
 from usdlr.core.types import ExclusionCode
-from usdlr.ingest.pipeline import ingest_row, read_rows
+from usdlr.ingest.pipeline import exclusion_rows, ingest_row, read_rows
 from usdlr.ingest.settings import IngestSettings
 
 
-def lesion_free(source: Path, centre: str, out: Path, *, settings: IngestSettings, jobs: int = 1) -> pd.DataFrame:
+def lesion_free(
+    source: Path, centre: str, out: Path, *, settings: IngestSettings, jobs: int = 1
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The images of a source that its own table says show no lesion, written as canonical files.
 
     Parameters
@@ -34,13 +36,15 @@ def lesion_free(source: Path, centre: str, out: Path, *, settings: IngestSetting
 
     Returns
     -------
-    DataFrame
+    cases : DataFrame
         A ``cases`` table without outlines; empty where there is none. A file that is not there is no row, as it is an
         exclusion of the ingest already.
+    exclusions : DataFrame
+        Those that cannot be read, and why.
     """
     adapter, rows = read_rows(source, centre)
     free = [
-        replace(row, refusal=None, masks=())
+        replace(row, refusal=None, masks=(), mask_required=False)
         for row in rows
         if row.refusal is not None
         and row.refusal.code == ExclusionCode.NO_LESION
@@ -50,4 +54,8 @@ def lesion_free(source: Path, centre: str, out: Path, *, settings: IngestSetting
     work = partial(ingest_row, out=out, settings=settings, bare=adapter.is_bare(source), anonymous=adapter.identifying)
     outcomes = run_all(work, free, jobs=jobs, label=f"images of {centre} without a lesion")
     found = [outcome.result.record for outcome in outcomes if outcome.result is not None]
-    return tables.CASES.conform(pd.DataFrame(found)) if found else tables.CASES.empty()
+    failed = exclusion_rows(free, outcomes)
+    return (
+        tables.CASES.conform(pd.DataFrame(found)) if found else tables.CASES.empty(),
+        tables.EXCLUSIONS.conform(pd.DataFrame(failed)) if failed else tables.EXCLUSIONS.empty(),
+    )

@@ -127,10 +127,15 @@ def read_weights(path: Path, name: str, blocks: Sequence[str] = ()) -> Weights:
             branches.setdefault(found["branch"], {})[found["key"]] = value
     if branches:
         return Weights(branches[_branch(branches, blocks, path)], stage=True)
-    classifiers = set(_names(_published(name, "classifier")))
+    classifiers = classifier_layers(name)
     return Weights(
         {key: value for key, value in state.items() if key.rpartition(".")[0] not in classifiers}, stage=False
     )
+
+
+def classifier_layers(name: str) -> set[str]:
+    """Layers of a timm model that tell its published classes apart; none where its table names none."""
+    return set(_names(_published(name, "classifier")))
 
 
 def branch_name(text: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from SimpleITK import GetImageFromArray, LabelOverlapMeasuresImageFilter
+import SimpleITK
 
 from tests.discs import disc_grey, disc_mask, picture, segmenter_of
 from usdlr.core.errors import ConfigError
@@ -24,10 +25,13 @@ def segmenter(disc_bundle: Path) -> Segmenter:
     return segmenter_of(disc_bundle)
 
 
+ITK: Any = SimpleITK  # publishes no types for its filters
+
+
 def dice(found: BoolArray, truth: BoolArray) -> float:
     """As SimpleITK gives it."""
-    judge = LabelOverlapMeasuresImageFilter()
-    judge.Execute(GetImageFromArray(truth.astype(np.uint8)), GetImageFromArray(found.astype(np.uint8)))
+    judge = ITK.LabelOverlapMeasuresImageFilter()
+    judge.Execute(ITK.GetImageFromArray(truth.astype(np.uint8)), ITK.GetImageFromArray(found.astype(np.uint8)))
     return float(judge.GetDiceCoefficient())
 
 

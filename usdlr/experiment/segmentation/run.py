@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from usdlr.core import tables
-from usdlr.core.errors import ConfigError, InputError
+from usdlr.core.errors import ConfigError
 from usdlr.core.files import write_text
 from usdlr.core.hashing import file_hash, files_state
 from usdlr.core.journal import Journal
@@ -136,9 +136,9 @@ class _Run:
 
         def work() -> None:
             ingest(root, centre, folder, jobs=self.config.jobs, settings=settings)
-            free = lesion_free(root, centre, folder, settings=settings, jobs=self.config.jobs)
+            free, failed = lesion_free(root, centre, folder, settings=settings, jobs=self.config.jobs)
             tables.CASES.write(free, layout.lesion_free(source), self._provenance())
-            excluded = tables.EXCLUSIONS.read(folder / "exclusions.csv")
+            excluded = pd.concat([tables.EXCLUSIONS.read(folder / "exclusions.csv"), failed], ignore_index=True)
             tables.EXCLUSIONS.write(excluded, layout.exclusions(source), self._provenance())
 
         outputs = [layout.cases(source), layout.lesion_free(source), layout.exclusions(source)]
@@ -217,7 +217,4 @@ def _with_folder(cases: pd.DataFrame, layout: OutlineLayout, source: str) -> pd.
 
 
 def _run(job: OutlineFitJob | OutlineJob) -> tuple[float, float]:
-    try:
-        return job.run()
-    except InputError:
-        raise
+    return job.run()

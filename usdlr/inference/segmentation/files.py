@@ -41,7 +41,7 @@ def write_segmenter(
     members: Mapping[str, Mapping[str, Tensor]],
     network: OutlinerSettings,
     rules: LesionRules,
-    expected: Expected,
+    expected: Expected | None,
     card: Mapping[str, Any],
 ) -> Path:
     """Write a bundle that outlines.
@@ -56,8 +56,8 @@ def write_segmenter(
         What they are made of.
     rules : LesionRules
         What counts as a lesion.
-    expected : Expected
-        How good outlines have been out of fold.
+    expected : Expected or None
+        How good outlines have been out of fold; ``None`` where nothing was outlined.
     card : mapping
         What the bundle says about itself; no patient rows.
 
@@ -76,7 +76,7 @@ def write_segmenter(
         {
             "network": network.without_start().as_dict(),
             "rules": rules.as_dict(),
-            "expected": expected.as_dict(),
+            "expected": None if expected is None else expected.as_dict(),
             "members": list(members),
         },
     )
@@ -122,7 +122,7 @@ def load_segmenter(path: Path, *, member: str | None = None, public_key: Path | 
         network = OutlinerSettings(**stored["network"]).without_start()
         _require_moderate(network)
         rules = LesionRules(**stored["rules"])
-        expected = Expected.from_dict(stored["expected"])
+        expected = None if stored["expected"] is None else Expected.from_dict(stored["expected"])
         names = [str(name) for name in stored["members"]]
     except BundleError:
         raise

@@ -102,7 +102,7 @@ class Segmenter:
     rules : LesionRules
         What counts as a lesion.
     expected : Expected or None
-        How good outlines have been; ``None`` while that is being measured.
+        How good outlines have been; ``None`` while that is being measured, or where nothing was outlined.
     segmenter_id : str
         First 12 digits of the bundle's hash; empty before there is one.
     mirrored : bool

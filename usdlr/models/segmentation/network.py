@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import timm
 import torch
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from usdlr.core.errors import ConfigError
@@ -15,7 +16,7 @@ from usdlr.core.named_parts import build_part, nearest
 from usdlr.models.backbones import UNFIT
 from usdlr.models.segmentation.decoders import DECODERS
 from usdlr.models.segmentation.settings import OutlinerSettings
-from usdlr.models.weights import first_line, read_weights, refused
+from usdlr.models.weights import classifier_layers, first_line, read_weights, refused
 
 # Further input channels, 0 or 1: inside a reader's box; on strokes inside the lesion; on strokes outside it.
 PROMPTS = ("box", "inside", "outside")
@@ -126,16 +127,30 @@ def load_encoder(encoder: nn.Module, name: str, path: Path) -> None:
     if max(Counter(map(_plain, target)).values()) > 1:
         raise refused(name, "two of its parameters have one name", path)
     state: dict[str, Tensor] = {}
+    classifiers = classifier_layers(name)
     for key, own in target.items():
         value = by_name.get(_plain(key))
+        if value is None and key.rpartition(".")[0] in classifiers:  # a transformer keeps one, which nobody asks
+            value = own
         if value is None:
             raise refused(name, f"{key} is missing", path)
         if value.shape != own.shape and value.ndim == 4 and value.shape[1] == 1:  # the stem: the image comes first
             value = torch.cat([value, value.new_zeros(value.shape[0], own.shape[1] - 1, *value.shape[2:])], dim=1)
+        if value.shape != own.shape and key == "pos_embed" and value.ndim == own.ndim == 3:
+            value = _at_size(value, encoder, own)
         if value.shape != own.shape:
             raise refused(name, f"{key} has the shape {tuple(value.shape)}, not {tuple(own.shape)}", path)
         state[key] = value
     encoder.load_state_dict(state)
+
+
+def _at_size(places: Tensor, encoder: nn.Module, own: Tensor) -> Tensor:
+    """A transformer's positions, (1, tokens, features), for images of the size that it was built for."""
+    grid: tuple[int, int] = encoder.patch_embed.grid_size  # type: ignore[union-attr,assignment]  # timm's own
+    resampled: Tensor = resample_abs_pos_embed(
+        places, new_size=list(grid), num_prefix_tokens=own.shape[1] - grid[0] * grid[1]
+    )
+    return resampled
 
 
 def _plain(key: str) -> str:

@@ -1,0 +1,251 @@
+"""The page of an experiment on outlines: how good they are at home and elsewhere, and what they look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from usdlr.core.files import write_together
+from usdlr.decision import wording_outlines as words
+from usdlr.decision.numbers import estimate_text, number, rate_text
+from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE
+from usdlr.report.document import Block, Document, Figure, Gallery, Notice, PageTable, Picture, Points, Section, Tile
+from usdlr.report.figures_outlines import (
+    confidence_figure,
+    diameter_figure,
+    dice_figure,
+    froc_figure,
+    strata_figure,
+)
+from usdlr.report.html import render
+from usdlr.report.outline_pictures import OutlinePicture, render_outlines
+from usdlr.report.pdf import pdf_or_say
+from usdlr.report.style import Drawing
+
+PAGE, PDF = "report.html", "report.pdf"
+
+
+@dataclass(frozen=True, eq=False)
+class OutlineSource:
+    """What is told of one source.
+
+    Parameters
+    ----------
+    name : str
+        ``development``, or the centre adapter's.
+    note : str
+        How its images were outlined.
+    metrics : mapping of str to mapping
+        By way of outlining, from :func:`usdlr.evaluation.outline_quality.outline_metrics`.
+    images, objects : DataFrame
+        Of the way that the bundle goes.
+    curve : DataFrame
+        From :func:`usdlr.evaluation.outline_quality.score_curve`.
+    worst, chance, invented : sequence of OutlinePicture
+        The worst images, images drawn by chance, and images without a lesion on which one was outlined.
+    facts : mapping of str to str
+        What else there is to say, e.g. patients and images.
+    """
+
+    name: str
+    note: str
+    metrics: Mapping[str, Mapping[str, Any]]
+    images: pd.DataFrame
+    objects: pd.DataFrame
+    curve: pd.DataFrame
+    worst: Sequence[OutlinePicture] = ()
+    chance: Sequence[OutlinePicture] = ()
+    invented: Sequence[OutlinePicture] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class OutlineReport:
+    """Everything on the page.
+
+    Parameters
+    ----------
+    title, question : str
+        Of the experiment.
+    main : str
+        The way of outlining that the bundle goes.
+    sources : sequence of OutlineSource
+        Development first.
+    least_score : float
+        From which score on the bundle counts a lesion.
+    covered : float
+        Share of a lesion that must be covered.
+    origin : mapping of str to str
+        Where the numbers come from: networks, seed, code.
+    """
+
+    title: str
+    question: str
+    main: str
+    sources: Sequence[OutlineSource]
+    least_score: float
+    covered: float
+    origin: Mapping[str, str]
+
+
+def write_outline_report(report: OutlineReport, folder: Path) -> list[Path]:
+    """Write ``report.html``, ``report.pdf`` (left out, which is said, without the library for it) and ``figures``.
+
+    Raises
+    ------
+    DataError
+        If the files cannot be written there; then none is.
+    """
+    figures = {source.name: _figures(report, source) for source in report.sources}
+    document = outline_page(report, figures)
+    pdf = pdf_or_say(document)
+    contents = {PAGE: render(document).encode(), **({PDF: pdf} if pdf is not None else {})}
+    for drawings in figures.values():
+        contents |= {f"figures/{drawing.name}.svg": drawing.file_text.encode() for drawing in drawings}
+    written = write_together(folder, contents)
+    if pdf is None:
+        (folder / PDF).unlink(missing_ok=True)
+    return written
+
+
+def outline_page(report: OutlineReport, figures: Mapping[str, Sequence[Drawing]]) -> Document:
+    """The page as blocks."""
+    told = " ".join(_summary(report, source) for source in report.sources)
+    return Document(
+        kind="Outlines by software",
+        title=report.title,
+        question=report.question,
+        summary=told,
+        tiles=tuple(tile for source in report.sources for tile in _tiles(report, source)),
+        notices=(Notice("device", "Not a medical device", NOT_A_MEDICAL_DEVICE),),
+        opening=(_comparison(report),),
+        sections=(
+            *(_section(report, source, figures.get(source.name, ())) for source in report.sources),
+            Section("limits", "Limits", "What this does not show", (Points((words.CONFIRM, words.READERS_NOTE)),)),
+            Section(
+                "origin",
+                "Origin",
+                "Where the numbers come from",
+                (PageTable("Origin", ("what", "value"), tuple(report.origin.items()), texts=(1,)),),
+            ),
+        ),
+        footer=NOT_A_MEDICAL_DEVICE,
+    )
+
+
+def _of(report: OutlineReport, source: OutlineSource) -> Mapping[str, Any]:
+    return source.metrics[report.main]
+
+
+def _summary(report: OutlineReport, source: OutlineSource) -> str:
+    own = _of(report, source)
+    return words.summary(source.name, estimate_text(own["dice"]), own["dice"]["n"], rate_text(own["recall"]))
+
+
+def _tiles(report: OutlineReport, source: OutlineSource) -> list[Tile]:
+    own = _of(report, source)
+    tiles = [Tile(f"Dice, {source.name}", *_value(own["dice"]))]
+    if own["hausdorff95_mm"]["value"] is not None:
+        tiles.append(Tile(f"95 % Hausdorff (mm), {source.name}", *_value(own["hausdorff95_mm"])))
+    return tiles
+
+
+def _value(estimate: Mapping[str, Any]) -> tuple[str, str]:
+    low, high = estimate["low"], estimate["high"]
+    return number(estimate["value"]), f"{number(low)} to {number(high)}, n = {estimate['n']}"
+
+
+def _comparison(report: OutlineReport) -> PageTable:
+    """Every measure by source and way."""
+    head, columns = ["measure", "unit"], []
+    for source in report.sources:
+        for way in source.metrics:
+            head.append(f"{source.name}: {way}")
+            columns.append(source.metrics[way])
+    rows = [(label, unit, *(_cell(own[name]) for own in columns)) for name, (label, unit) in words.MEASURES.items()]
+    rows += [
+        (words.GOOD_ONES, "share", *(rate_text(own["good"]) for own in columns)),
+        (words.RECALL.format(covered=report.covered), "share", *(rate_text(own["recall"]) for own in columns)),
+        (words.PRECISION, "share", *(rate_text(own["precision"]) for own in columns)),
+        (words.FALSE_POSITIVES, "1", *(_cell(own["false_positives_per_image"]) for own in columns)),
+    ]
+    kinds = sorted({kind for own in columns for kind in own["without_a_lesion"]})
+    for kind in kinds:
+        what = f"{words.KINDS.get(kind, kind)}: {words.FOUND_WITHOUT}"
+        cells = [own["without_a_lesion"].get(kind) for own in columns]
+        rows.append((what, "share", *("" if one is None else rate_text(one) for one in cells)))
+    ways = [f"{way}: {text}." for way, text in words.WAYS.items()]
+    return PageTable("Quality of outlines", tuple(head), tuple(rows), (*ways, words.SHARES_NOTE), texts=(1,))
+
+
+def _cell(estimate: Mapping[str, Any]) -> str:
+    return "" if estimate["value"] is None else estimate_text(dict(estimate))
+
+
+def _section(report: OutlineReport, source: OutlineSource, drawings: Sequence[Drawing]) -> Section:
+    own = _of(report, source)
+    lines = [source.note]
+    if own["hausdorff95_mm"]["value"] is None:
+        lines.append(words.NO_PIXEL_SIZE)
+    blocks: list[Block] = [Points(tuple(lines))]
+    if source.facts:
+        blocks.append(PageTable(f"Images, {source.name}", ("what", "n"), tuple(source.facts.items())))
+    blocks += [_groups(name, values) for name, values in own["groups"].items() if values]
+    if own.get("strata"):
+        blocks.append(_strata(source.name, own["strata"]))
+    blocks += [Figure(drawing) for drawing in drawings]
+    for title, pictures in (
+        ("The worst images", source.worst),
+        ("Images drawn by chance", source.chance),
+        ("Images without a lesion on which one was outlined", source.invented),
+    ):
+        if pictures:
+            blocks += [Points((f"{title}. {words.GALLERY_NOTE}",)), Gallery(tuple(map(_picture, pictures)))]
+    return Section(source.name, source.name, f"Outlines, {source.name}", tuple(blocks))
+
+
+def _groups(name: str, values: Mapping[str, Mapping[str, Any]]) -> PageTable:
+    rows = tuple((value, _cell(estimate), str(estimate["n"])) for value, estimate in values.items())
+    return PageTable(f"Dice by {name}", (name, "Dice, mean", "images"), rows)
+
+
+def _strata(source: str, rows: Sequence[Mapping[str, Any]]) -> PageTable:
+    cells = tuple(
+        (
+            str(row["stratum"]),
+            str(row["n"]),
+            "" if row["recall"] is None else f"{row['found']} ({number(row['recall'])})",
+            "" if row["median_dice"] is None else number(row["median_dice"]),
+            "" if row["median_hausdorff_mm"] is None else number(row["median_hausdorff_mm"]),
+        )
+        for row in rows
+    )
+    head = ("short axis", "lesions", "found (share)", "Dice, median", "Hausdorff (mm), median")
+    return PageTable(f"Lesions by size, {source}", head, cells)
+
+
+def _figures(report: OutlineReport, source: OutlineSource) -> list[Drawing]:
+    own = _of(report, source)
+    found = [
+        dice_figure(source.name, source.images),
+        strata_figure(source.name, source.objects, own),
+        diameter_figure(source.name, source.images, own),
+        froc_figure(source.name, source.curve, report.least_score),
+        confidence_figure(source.name, source.images, own),
+    ]
+    return [drawing for drawing in found if drawing is not None]
+
+
+def _picture(case: OutlinePicture) -> Picture:
+    dice, score = (("none" if value != value else number(value)) for value in (case.dice, case.score))
+    return Picture(
+        f"Image {case.number}",
+        render_outlines(case),
+        f"Image {case.number}: outlines of reader and software, Dice {dice}",
+        (("Dice", dice), ("score", score)),
+        False,
+    )
