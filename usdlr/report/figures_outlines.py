@@ -24,9 +24,11 @@ BINS = np.linspace(0, 1, 21)
 _QUALITIES = (("dice", "Dice"), ("hausdorff_mm", "Hausdorff distance (mm)"))
 
 
-def dice_figure(source: str, images: pd.DataFrame) -> Drawing:
-    """Images by their Dice."""
+def dice_figure(source: str, images: pd.DataFrame) -> Drawing | None:
+    """Images by their Dice; None without an image that has a lesion."""
     values = images.loc[images["lesions"] > 0, "dice"].to_numpy(dtype=np.float64)
+    if not len(values):
+        return None
     title = f"Dice of every image, {source} (n = {len(values)})"
 
     def paint(figure: Figure) -> None:

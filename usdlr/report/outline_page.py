@@ -11,7 +11,7 @@ import pandas as pd
 
 from usdlr.core.files import write_together
 from usdlr.decision import wording_outlines as words
-from usdlr.decision.numbers import estimate_text, number, rate_text
+from usdlr.decision.numbers import estimate_text, interval, number, rate_text
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE
 from usdlr.report.document import Block, Document, Figure, Gallery, Notice, PageTable, Picture, Points, Section, Tile
 from usdlr.report.figures_outlines import (
@@ -155,8 +155,10 @@ def _tiles(report: OutlineReport, source: OutlineSource) -> list[Tile]:
 
 
 def _value(estimate: Mapping[str, Any]) -> tuple[str, str]:
-    low, high = estimate["low"], estimate["high"]
-    return number(estimate["value"]), f"{number(low)} to {number(high)}, n = {estimate['n']}"
+    if estimate["value"] is None:
+        return "not estimable", str(estimate["method"])
+    told = interval(estimate["low"], estimate["high"])
+    return number(estimate["value"]), f"{told}, n = {estimate['n']}"
 
 
 def _comparison(report: OutlineReport) -> PageTable:

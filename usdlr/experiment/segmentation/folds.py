@@ -24,7 +24,7 @@ def outline_splits(cases: pd.DataFrame, groups: Sequence[str], folds: int, seed:
     cases : DataFrame
         The ``cases`` table.
     groups : sequence of str
-        Columns that patients are spread by; a patient counts by the first row.
+        Columns that patients are spread by; a patient counts by the first image.
     folds : int
         How many.
     seed : int
@@ -46,7 +46,7 @@ def outline_splits(cases: pd.DataFrame, groups: Sequence[str], folds: int, seed:
         if name not in cases:
             known = [str(column) for column in cases]
             raise ConfigError(f"found data.groups with {name!r}, which is no column of cases{nearest(name, known)}")
-    patients = cases.drop_duplicates("patient_id")
+    patients = cases.sort_values("image_id").drop_duplicates("patient_id")
     if len(patients) < folds:
         raise DataError(f"found {len(patients)} patients, expected at least one for each of {folds} folds; use fewer")
     strata = patients[["centre_id", *groups]].astype("string").fillna("unknown").agg("/".join, axis=1)

@@ -1,0 +1,207 @@
+"""An experiment on outlines from end to end, on a few real images: folds, an external source, page, bundle, resume."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tests.tiny import ROOT
+from usdlr.cli.fit_segmenter import read_config
+from usdlr.cli.main import main
+from usdlr.core import tables
+from usdlr.core.errors import ConfigError, LeakError
+from usdlr.core.files import read_json
+from usdlr.core.hashing import file_hash
+from usdlr.experiment.segmentation.folds import outline_splits
+from usdlr.experiment.segmentation.run import run_segmentation
+from usdlr.inference.segmentation import load_segmenter
+
+FOLDER = ROOT / "experiments" / "segmentation_busbra"
+PATIENTS, NORMALS, LESIONS = 14, 4, 5
+FIT = ["--fit.epochs", "80", "--fit.learning_rate", "0.004"]
+
+
+def _linked(source: Path, target: Path, names: list[str]) -> None:
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).symlink_to(source / name)
+
+
+@pytest.fixture(scope="module")
+def sources(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A few patients of BUS-BRA and of BrEaST in their official layouts; all other rows point at nothing."""
+    base = tmp_path_factory.mktemp("sources")
+    bus = shared_data / "bus_bra"
+    table = pd.read_csv(bus / "bus_data.csv")
+    there = table[[(bus / "Images" / f"{name}.png").is_file() for name in table["ID"]]]
+    chosen = there[there["Case"].isin(there["Case"].drop_duplicates().iloc[:: len(there) // PATIENTS // 2][:PATIENTS])]
+    names = [path.name for path in bus.iterdir() if path.is_file()]
+    names += [f"Images/{name}.png" for name in chosen["ID"]]
+    names += [f"Masks/{name.replace('bus_', 'mask_')}.png" for name in chosen["ID"]]
+    _linked(bus, base / "bus_bra", names)
+    brest = shared_data / "breast_lesions_usg"
+    workbook = next(brest.glob("*.xlsx"))
+    rows = pd.read_excel(workbook)
+    images = next(path for path in brest.iterdir() if path.is_dir()).name
+    normal = rows[rows["Classification"] == "normal"]
+    lesions = rows[(rows["Classification"] != "normal")]
+    lesions = lesions[[(brest / images / name).is_file() for name in lesions["Image_filename"]]].head(LESIONS)
+    files = [*normal["Image_filename"], *lesions["Image_filename"], *lesions["Mask_tumor_filename"]]
+    _linked(brest, base / "brest", [workbook.name, *(f"{images}/{name}" for name in files)])
+    return base / "bus_bra", base / "brest"
+
+
+def words(sources: tuple[Path, Path], out: Path, *more: str) -> list[str]:
+    bus, brest = map(str, sources)
+    files = [str(FOLDER / "outlines.yaml"), "--config", str(FOLDER / "outlines_ci.yaml")]
+    return [*files, "--data.root", bus, "--data.external.breast_lesions_usg", brest, "--out", str(out), *more]
+
+
+@pytest.fixture(scope="module")
+def run(sources: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    assert main(["fit_segmenter", *words(sources, out, *FIT)]) == 0
+    return out
+
+
+def test_everything_is_there(run: Path) -> None:
+    metrics = read_json(run / "metrics.json")
+    assert set(metrics["sources"]) == {"development", "breast_lesions_usg"}
+    for told in metrics["sources"].values():
+        for way in ("whole", "closer", "box"):
+            assert 0 <= told[way]["dice"]["value"] <= 1
+            assert {"low", "high", "n", "method"} <= set(told[way]["dice"])
+    home, abroad = (metrics["sources"][name]["closer"] for name in ("development", "breast_lesions_usg"))
+    # BUS-BRA has no pixel size.
+    assert home["hausdorff95_mm"]["value"] is None
+    assert "strata" not in home
+    assert abroad["without_a_lesion"]["lesion_free"]["n"] == NORMALS
+    assert abroad["dice"]["n"] == LESIONS
+    for name in ("report.html", "splits.csv", "exclusions.csv", "config.yaml", "provenance.json", "bundle/bundle.json"):
+        assert (run / name).is_file()
+
+
+def test_every_image_is_outlined_once_by_a_network_that_has_not_seen_its_patient(run: Path) -> None:
+    splits = tables.SPLITS.read(run / "splits.csv")
+    images = pd.read_parquet(run / "images_development.parquet")
+    shown = images[images["kind"] == "lesion"]
+    assert not shown["image_id"].duplicated().any()
+    cases = tables.CASES.read(run / "ingest" / "cases.parquet")
+    assert set(shown["image_id"]) == set(cases["image_id"])
+    for fold in ("0", "1"):
+        own = pd.read_parquet(run / "work" / "outlines" / f"{fold}.parquet")
+        test = splits[(splits["fold"] == fold) & (splits["split"] == "test")]["patient_id"]
+        assert set(own.loc[own["kind"] == "lesion", "patient_id"]) == set(test)
+    parts = splits.pivot_table(index="patient_id", columns="fold", values="split", aggfunc="first")
+    assert (parts == "test").sum(axis=1).eq(1).all()
+
+
+def test_what_is_not_used_has_a_row(run: Path, sources: tuple[Path, Path]) -> None:
+    table = pd.read_csv(sources[0] / "bus_data.csv")
+    cases = tables.CASES.read(run / "ingest" / "cases.parquet")
+    excluded = tables.EXCLUSIONS.read(run / "exclusions.csv")
+    assert len(cases) + len(excluded) == len(table)
+
+
+def test_the_page_names_nobody_and_asks_no_network(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    cases = tables.CASES.read(run / "ingest" / "cases.parquet")
+    for name in [*cases["patient_id"], *cases["image_id"]]:
+        assert str(name) not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "not a medical device" in page
+    assert "Bland" not in page or "mm" in page
+
+
+def test_a_finished_run_does_nothing_again(run: Path, sources: tuple[Path, Path]) -> None:
+    before = {path: file_hash(path) for path in run.rglob("*") if path.is_file()}
+    assert main(["fit_segmenter", *words(sources, run, *FIT)]) == 0
+    after = {path: file_hash(path) for path in run.rglob("*") if path.is_file()}
+    assert before == after
+
+
+def test_other_rules_judge_again_and_fit_nothing(run: Path, sources: tuple[Path, Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run", symlinks=True))
+    weights = {path: path.stat().st_mtime_ns for path in copy.glob("work/fits/*/network.safetensors")}
+    more = [*FIT, "--lesions.least_score", "0.05"]
+    assert main(["fit_segmenter", *words(sources, copy, *more)]) == 0
+    assert weights == {path: path.stat().st_mtime_ns for path in copy.glob("work/fits/*/network.safetensors")}
+    assert load_segmenter(copy / "bundle").rules.least_score == 0.05
+
+
+def test_other_networks_want_another_folder(
+    run: Path, sources: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit_segmenter", *words(sources, run, "--fit.epochs", "3")]) == 2
+    assert "found a run with fit.epochs = 80" in capsys.readouterr().err
+
+
+def test_a_wrong_key_and_a_missing_folder_are_one_line(
+    sources: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit_segmenter", *words(sources, tmp_path / "x", "--fit.epoch", "3")]) == 2
+    assert "epoch" in capsys.readouterr().err
+    line = [str(FOLDER / "outlines.yaml"), "--data.root", str(sources[0]), "--out", str(tmp_path / "x")]
+    assert main(["fit_segmenter", *line]) == 2
+    told = capsys.readouterr().err
+    assert "found no data.external.breast_lesions_usg, expected the folder of the export" in told
+    assert not (tmp_path / "x").exists()
+
+
+def test_patients_on_two_sides_are_refused(sources: tuple[Path, Path], tmp_path: Path) -> None:
+    content = yaml.safe_load((FOLDER / "outlines.yaml").read_text())
+    content["data"]["external"] = {"bus_bra": None}
+    (tmp_path / "outlines.yaml").write_text(yaml.safe_dump(content))
+    line = [str(tmp_path / "outlines.yaml"), "--config", str(FOLDER / "outlines_ci.yaml")]
+    line += ["--data.root", str(sources[0]), "--data.external.bus_bra", str(sources[0]), "--out", str(tmp_path / "x")]
+    config, out = read_config(line)
+    with pytest.raises(LeakError):
+        run_segmentation(config, out)
+
+
+def test_a_scale_that_follows_from_the_outline_is_refused(sources: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a scale that follows from the outline"):
+        read_config(words(sources, tmp_path, "--data.ingest.relative_diameter", "20"))
+
+
+def test_the_bundle_outlines_cases_that_have_no_outline(run: Path, tmp_path: Path) -> None:
+    """`usdlr segment`, as a centre without contours uses it."""
+    cases = run / "external" / "breast_lesions_usg" / "ingest" / "cases.parquet"
+    line = ["segment", "--bundle", str(run / "bundle"), "--cases", str(cases), "--out", str(tmp_path / "out")]
+    assert main([*line, "--replace"]) == 0
+    found = tables.CASES.read(tmp_path / "out" / "cases.parquet")
+    left = tables.EXCLUSIONS.read(tmp_path / "out" / "exclusions.csv")
+    outlined = {str(name).split("-lesion")[0] for name in found["image_id"]}
+    missed = set(left.loc[left["step"] == "outline", "source_id"])
+    assert outlined | missed == set(tables.CASES.read(cases)["image_id"])
+    assert not outlined & missed
+    assert (found["mask_source"] == "automatic").all()
+
+
+def test_patients_are_spread_over_folds_by_group() -> None:
+    rng = np.random.default_rng(0)
+    cases = pd.DataFrame(
+        {
+            "patient_id": [f"p{n // 2}" for n in range(400)],
+            "image_id": [f"i{n:03d}" for n in range(400)],
+            "centre_id": "one",
+            "device": rng.choice(["A", "B", "rare"], 400, p=[0.6, 0.35, 0.05]).tolist(),
+        }
+    )
+    splits = outline_splits(cases, ["device"], 5, seed=1)
+    first = cases.drop_duplicates("patient_id").set_index("patient_id")["device"]
+    test = splits[splits["split"] == "test"].assign(device=lambda rows: rows["patient_id"].map(first))
+    counts = test.groupby(["device", "fold"]).size().unstack()
+    assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
+    assert test["patient_id"].nunique() == len(test) == 200
+    # The order of rows decides nothing.
+    keys = ["fold", "patient_id"]
+    again = outline_splits(cases.sample(frac=1, random_state=3), ["device"], 5, seed=1)
+    pd.testing.assert_frame_equal(
+        splits.sort_values(keys, ignore_index=True), again.sort_values(keys, ignore_index=True)
+    )
