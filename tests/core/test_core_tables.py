@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from usdlr.core.columns import BOOLEAN, FLOAT, INTEGER, Column
+from usdlr.core.columns import BOOLEAN, FLOAT, INTEGER, STRING, Column
 from usdlr.core.errors import DataError, TableError
 from usdlr.core.files import read_json
 from usdlr.core.provenance import Provenance
-from usdlr.core.tables import CASES, DECISIONS, EXCLUSIONS, FEATURES, PREDICTIONS, SPLITS, Table, provenance_path
+from usdlr.core.tables import CASES, DECISIONS, EXCLUSIONS, FEATURES, NOTES, PREDICTIONS, SPLITS, Table, provenance_path
 
 FEATURE = "bmode.peritumoral.wavelet-HL.glcm.Contrast"
 
@@ -360,3 +360,26 @@ def test_the_definition_of_a_column_decides_not_its_position() -> None:
         TableError, match=r"t row 0: found x = .*3.*, expected a number of at least 1 of at most 2 in mm"
     ):
         bounded.conform(pd.DataFrame({"x": [3.0]}))
+
+
+def test_a_table_of_an_older_version_is_read(tmp_path: Path) -> None:
+    """Columns that were added since are null; a value that was changed in it is found all the same."""
+    now = NOTES
+    newer = Table(now.name, (*now.columns, Column("since", STRING, "Added later.", nullable=True)), now.key)
+    rows = pd.DataFrame([{"image_id": "i1", "code": "mask_absent", "sentence": "none"}])
+    path = tmp_path / "notes.parquet"
+    now.write(rows, path, Provenance("test"))
+    assert newer.read(path)["since"].isna().all()
+    pd.read_parquet(path).assign(sentence="another").to_parquet(path, index=False)
+    with pytest.raises(DataError, match="was changed after it was written"):
+        newer.read(path)
+
+
+def test_a_column_that_was_taken_out_is_found(tmp_path: Path) -> None:
+    newer = Table(NOTES.name, (*NOTES.columns, Column("since", STRING, "Added later.", nullable=True)), ("image_id",))
+    rows = pd.DataFrame([{"image_id": "i1", "code": "mask_absent", "sentence": "none", "since": "x"}])
+    path = tmp_path / "notes.parquet"
+    newer.write(rows, path, Provenance("test"))
+    pd.read_parquet(path).drop(columns="since").to_parquet(path, index=False)
+    with pytest.raises(DataError, match="was changed after it was written"):
+        newer.read(path)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from usdlr.decision.numbers import number
 
 
 def outlined_by_software(dice: float, error_mm: float | None) -> str:
@@ -113,3 +117,29 @@ def summary(source: str, dice: str, n: int, found: str) -> str:
     'development: Dice 0.88 (0.86-0.90) over 765 images with a lesion; 96 % of lesions found.'
     """
     return f"{source}: Dice {dice} over {n} images with a lesion; {found} of lesions found."
+
+
+def agreement_words(bias: float, lower: float, upper: float, icc: float | None) -> str:
+    """What a Bland-Altman plot comes to.
+
+    Examples
+    --------
+    >>> agreement_words(-0.52, -4.1, 3.06, 0.91)
+    'Mean −0.52 mm, limits −4.10 to 3.06 mm; ICC(2,1) 0.91.'
+    """
+    told = "not estimable" if icc is None else number(icc)
+    return f"Mean {number(bias)} mm, limits {number(lower)} to {number(upper)} mm; ICC(2,1) {told}."
+
+
+def confidence_words(spearman: float, thirds: Sequence[Mapping[str, Any]]) -> str:
+    """What the score tells of the outline.
+
+    Examples
+    --------
+    >>> confidence_words(0.5, [{"score_from": 0.5, "score_to": 0.9, "dice": 0.8}])
+    "Spearman's rho 0.50. Mean Dice by thirds of the score: 0.50 to 0.90: 0.80."
+    """
+    told = "; ".join(
+        f"{number(part['score_from'])} to {number(part['score_to'])}: {number(part['dice'])}" for part in thirds
+    )
+    return f"Spearman's rho {number(spearman)}. Mean Dice by thirds of the score: {told}."

@@ -10,14 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from usdlr.decision.numbers import number, p_words
-from usdlr.decision.wording_outlines import (
-    BLAND_ALTMAN_CAPTION,
-    CONFIDENCE_CAPTION,
-    FROC_CAPTION,
-    HISTOGRAM_CAPTION,
-    STRATA_CAPTION,
-)
+from usdlr.decision import wording_outlines as words
+from usdlr.decision.numbers import p_words
 from usdlr.report.style import BLUE, INK, ORANGE, QUIET, VERMILLION, WIDTH_IN, Drawing, draw, heading, panel_title
 
 BINS = np.linspace(0, 1, 21)
@@ -38,7 +32,7 @@ def dice_figure(source: str, images: pd.DataFrame) -> Drawing | None:
         axes.axvline(float(values.mean()), color=VERMILLION, linewidth=1.6)
         axes.set(xlabel="Dice with the reader's outline", ylabel="Images", xlim=(0, 1))
 
-    return draw(f"dice_{source}", title, HISTOGRAM_CAPTION, (WIDTH_IN, 2.6), paint)
+    return draw(f"dice_{source}", title, words.HISTOGRAM_CAPTION, (WIDTH_IN, 2.6), paint)
 
 
 def strata_figure(source: str, objects: pd.DataFrame, metrics: Mapping[str, Any]) -> Drawing | None:
@@ -73,7 +67,7 @@ def strata_figure(source: str, objects: pd.DataFrame, metrics: Mapping[str, Any]
             axes.set_xticks(range(1, len(names) + 1), ticks)
             axes.tick_params(colors=QUIET, labelcolor=INK)
 
-    return draw(f"strata_{source}", title, STRATA_CAPTION.format(tests=told), (WIDTH_IN, 3.0), paint)
+    return draw(f"strata_{source}", title, words.STRATA_CAPTION.format(tests=told), (WIDTH_IN, 3.0), paint)
 
 
 def diameter_figure(source: str, images: pd.DataFrame, metrics: Mapping[str, Any]) -> Drawing | None:
@@ -85,10 +79,7 @@ def diameter_figure(source: str, images: pd.DataFrame, metrics: Mapping[str, Any
     reader, software = (sized[name].to_numpy(dtype=np.float64) for name in ("reader_mm", "software_mm"))
     title = f"Longest diameter, software against reader, {source} (n = {len(sized)})"
     ends = [agreement[name]["value"] for name in ("bias", "lower", "upper")]
-    numbers = (
-        f"Mean {number(ends[0])} mm, limits {number(ends[1])} to {number(ends[2])} mm; ICC(2,1) "
-        f"{number(agreement['icc_absolute']['value'])}."
-    )
+    numbers = words.agreement_words(*ends, agreement["icc_absolute"]["value"])
 
     def paint(figure: Figure) -> None:
         heading(figure, title)
@@ -98,7 +89,9 @@ def diameter_figure(source: str, images: pd.DataFrame, metrics: Mapping[str, Any
             axes.axhline(value, color=VERMILLION, linestyle=line, linewidth=1.2)
         axes.set(xlabel="Mean of both (mm)", ylabel="Software minus reader (mm)")
 
-    return draw(f"diameters_{source}", title, BLAND_ALTMAN_CAPTION.format(numbers=numbers), (WIDTH_IN, 2.9), paint)
+    return draw(
+        f"diameters_{source}", title, words.BLAND_ALTMAN_CAPTION.format(numbers=numbers), (WIDTH_IN, 2.9), paint
+    )
 
 
 def froc_figure(source: str, curve: pd.DataFrame, least_score: float) -> Drawing | None:
@@ -117,7 +110,7 @@ def froc_figure(source: str, curve: pd.DataFrame, least_score: float) -> Drawing
         axes.set(xlabel="Lesions outlined where there is none, per image", ylabel="Lesions found", ylim=(0, 1.02))
         axes.set_xlim(left=0)
 
-    return draw(f"froc_{source}", title, FROC_CAPTION, (WIDTH_IN, 2.7), paint)
+    return draw(f"froc_{source}", title, words.FROC_CAPTION, (WIDTH_IN, 2.7), paint)
 
 
 def confidence_figure(source: str, images: pd.DataFrame, metrics: Mapping[str, Any]) -> Drawing | None:
@@ -127,11 +120,7 @@ def confidence_figure(source: str, images: pd.DataFrame, metrics: Mapping[str, A
     if known.empty or not confidence:
         return None
     title = f"What the score says of the outline, {source} (n = {len(known)})"
-    thirds = "; ".join(
-        f"{number(part['score_from'])} to {number(part['score_to'])}: {number(part['dice'])}"
-        for part in confidence["thirds"]
-    )
-    numbers = f"Spearman's rho {number(confidence['spearman'])}. Mean Dice by thirds of the score: {thirds}."
+    numbers = words.confidence_words(confidence["spearman"], confidence["thirds"])
 
     def paint(figure: Figure) -> None:
         heading(figure, title)
@@ -139,7 +128,7 @@ def confidence_figure(source: str, images: pd.DataFrame, metrics: Mapping[str, A
         axes.scatter(known["score"], known["dice"], s=9, color=BLUE, alpha=0.6, linewidths=0)
         axes.set(xlabel="Score of the outline", ylabel="Dice with the reader's", ylim=(-0.02, 1.02))
 
-    return draw(f"score_{source}", title, CONFIDENCE_CAPTION.format(numbers=numbers), (WIDTH_IN, 2.7), paint)
+    return draw(f"score_{source}", title, words.CONFIDENCE_CAPTION.format(numbers=numbers), (WIDTH_IN, 2.7), paint)
 
 
 def _within(stratum: str, size: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.bool_]]:

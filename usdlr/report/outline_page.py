@@ -11,7 +11,7 @@ import pandas as pd
 
 from usdlr.core.files import write_together
 from usdlr.decision import wording_outlines as words
-from usdlr.decision.numbers import estimate_text, interval, number, rate_text
+from usdlr.decision.numbers import counted_rate, estimate_text, interval, number, rate_text
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE
 from usdlr.report.document import Block, Document, Figure, Gallery, Notice, PageTable, Picture, Points, Section, Tile
 from usdlr.report.figures_outlines import (
@@ -170,7 +170,7 @@ def _comparison(report: OutlineReport) -> PageTable:
             columns.append(source.metrics[way])
     rows = [(label, unit, *(_cell(own[name]) for own in columns)) for name, (label, unit) in words.MEASURES.items()]
     rows += [
-        (words.GOOD_ONES, "share", *(rate_text(own["good"]) for own in columns)),
+        (words.GOOD_ONES, "share", *(counted_rate(own["good"]) for own in columns)),
         (words.RECALL.format(covered=report.covered), "share", *(rate_text(own["recall"]) for own in columns)),
         (words.PRECISION, "share", *(rate_text(own["precision"]) for own in columns)),
         (words.FALSE_POSITIVES, "1", *(_cell(own["false_positives_per_image"]) for own in columns)),
@@ -179,7 +179,7 @@ def _comparison(report: OutlineReport) -> PageTable:
     for kind in kinds:
         what = f"{words.KINDS.get(kind, kind)}: {words.FOUND_WITHOUT}"
         cells = [own["without_a_lesion"].get(kind) for own in columns]
-        rows.append((what, "share", *("" if one is None else rate_text(one) for one in cells)))
+        rows.append((what, "share", *("" if one is None else counted_rate(one) for one in cells)))
     ways = [f"{way}: {text}." for way, text in words.WAYS.items()]
     return PageTable("Quality of outlines", tuple(head), tuple(rows), (*ways, words.SHARES_NOTE), texts=(1,))
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import timm
 import torch
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from usdlr.core.errors import ConfigError
