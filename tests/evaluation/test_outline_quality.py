@@ -23,7 +23,6 @@ from usdlr.evaluation.outline_quality import (
 ITK: Any = SimpleITK  # publishes no types for its filters
 SHAPE = (60, 80)
 MM = Spacing(0.5, 0.25)
-GIVEN = {"covered": 0.4, "smallest_mm": 4.5}
 
 
 def blob(rows: slice, cols: slice, value: int = 1) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -109,7 +108,7 @@ def study() -> list[OutlinedImage]:
 
 
 def test_the_numbers_of_a_small_study() -> None:
-    images, matched, objects = judge_images(study(), **GIVEN)
+    images, matched, objects = judge_images(study(), covered=0.4, smallest_mm=4.5)
     told = outline_metrics(images, matched, objects, groups=["device"], replicates=200)
     dice = [1.0, 0.0, 2 * 800 / (2 * 800 + 13 * 30), 2 * 400 / 1200]
     assert told["dice"]["value"] == pytest.approx(np.mean(dice))
@@ -150,15 +149,15 @@ def test_a_difference_is_paired() -> None:
 
 def test_lesions_found_against_lesions_invented() -> None:
     curve = score_curve(study(), covered=0.4)
-    by_score = curve.set_index("score")
-    assert by_score.loc[0.95].tolist() == [0.25, 0.0]
-    assert by_score.loc[0.7].tolist() == [0.75, 0.0]
-    assert by_score.loc[0.5].tolist() == [0.75, 2 / 8]
+    points = {score: (recall, false) for score, recall, false in curve.to_numpy().tolist()}
+    assert points[0.95] == (0.25, 0.0)
+    assert points[0.7] == (0.75, 0.0)
+    assert points[0.5] == (0.75, 2 / 8)
     assert curve["recall"].is_monotonic_increasing
 
 
 def test_nothing_to_judge() -> None:
-    images, matched, objects = judge_images([image(NOTHING, NOTHING, kind="background")], **GIVEN)
+    images, matched, objects = judge_images([image(NOTHING, NOTHING, kind="background")], covered=0.4, smallest_mm=4.5)
     told = outline_metrics(images, matched, objects, replicates=100)
     assert told["dice"]["value"] is None
     assert told["recall"]["value"] is None

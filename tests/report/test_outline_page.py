@@ -116,9 +116,9 @@ def test_a_picture_shows_both_outlines_and_a_bar_of_ten_millimetres() -> None:
     reader[20:80, 20:80] = True
     software[30:100, 60:140] = True
     made = OutlinePicture(1, np.full(SHAPE, 60, np.uint8), reader, software, Spacing(0.25, 0.25), 0.2, 0.7)
-    pixels = cv2.cvtColor(
-        cv2.imdecode(np.frombuffer(render_outlines(made), np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
-    )
+    decoded = cv2.imdecode(np.frombuffer(render_outlines(made), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    pixels = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     for colour in (ORANGE, SKY):
         assert (np.abs(pixels.astype(int) - colour).sum(axis=2) < 40).sum() > 200
     white = (pixels.min(axis=2) > 240) & (np.indices(pixels.shape[:2])[0] > 0.94 * pixels.shape[0])

@@ -79,7 +79,7 @@ def diameter_figure(source: str, images: pd.DataFrame, metrics: Mapping[str, Any
     reader, software = (sized[name].to_numpy(dtype=np.float64) for name in ("reader_mm", "software_mm"))
     title = f"Longest diameter, software against reader, {source} (n = {len(sized)})"
     ends = [agreement[name]["value"] for name in ("bias", "lower", "upper")]
-    numbers = words.agreement_words(*ends, agreement["icc_absolute"]["value"])
+    numbers = words.agreement_words(ends[0], ends[1], ends[2], agreement["icc_absolute"]["value"])
 
     def paint(figure: Figure) -> None:
         heading(figure, title)
