@@ -60,7 +60,7 @@ def draw_example(frame: Frame, size_px: int, settings: DrawSettings, seed: int, 
     kind = _kind(rng.random(), frame, settings)
     window, objects = _window(kind, frame, settings, rng)
     image = look(frame.grey, window, size_px) / np.float32(255)
-    target = look((np.isin(frame.lesions, objects) if objects else frame.lesions > 0).astype(np.uint8), window, size_px)
+    target = look(np.isin(frame.lesions, objects) if objects else frame.lesions > 0, window, size_px)
     if rng.random() < 0.5 and settings.bend > 0:
         image, target = _bent([image, target], settings.bend, rng)
     if rng.random() < settings.marks:
@@ -121,7 +121,7 @@ def _window(
             side = longest * rng.uniform(*EMPTY_SIDES)
             window = replace(turned, row=rng.uniform(0, rows), col=rng.uniform(0, cols), side=side)
             # At a coarse size: this is a question, not a picture.
-            if not look((frame.lesions > 0).astype(np.uint8), window, 48).any():
+            if not look(frame.lesions > 0, window, 48).any():
                 return window, ()
     zoom = math.exp(rng.uniform(-settings.zoom, 0.75 * settings.zoom))
     off = rng.uniform(-settings.shift, settings.shift, 2) * longest
