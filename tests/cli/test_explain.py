@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from usdlr.core import tables
 from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.provenance import Provenance
 from usdlr.core.types import OnUncertified
+from usdlr.decision.wording_outlines import rests_on_software
+from usdlr.decision.wording_review import AUTOMATIC_CONTOUR
 from usdlr.experiment.cohort import axilla_labels
 from usdlr.experiment.layout import Layout
 from usdlr.experiment.neighbours import BundleSettings, training_neighbours
@@ -195,3 +198,23 @@ def test_neighbours_only_where_the_owner_opted_in(run_copy: Path, cohort: Path, 
     assert near[0].distance == pytest.approx(0.0, abs=1e-3)
     assert near[0].sln == (None if np.isnan(status) else bool(status))
     assert explain(plain, prepared, prediction, key, maps=False).explanation.neighbours == ()
+
+
+def test_a_page_says_that_software_drew_the_contour(run_folder: Path, few: Path, tmp_path: Path) -> None:
+    cases = tables.CASES.read(few)
+    patient = str(cases["patient_id"].iloc[-1])
+    own = cases["patient_id"] == patient
+    cases.loc[own, "mask_source"] = "automatic"
+    cases.loc[own, "mask_confidence"] = 0.8
+    cases.loc[own, "mask_error_mm"] = 0.9
+    (tmp_path / "ingest").symlink_to(run_folder / "ingest", target_is_directory=True)
+    tables.CASES.write(cases, tmp_path / "cases.parquet", Provenance("test", {}, {}))
+    words = ["--bundle", str(run_folder / "bundle"), "--cases", str(tmp_path / "cases.parquet")]
+    out = tmp_path / "out"
+    assert main(["explain", *words, "--out", str(out), "--patient", patient, "--maps", "false", "--jobs", "1"]) == 0
+    (html,), (pdf,) = pages(out, "html"), pages(out, "pdf")
+    for page in (html, pdf):
+        text = re.sub(r"[\s\u00a0]+", " ", unescape(text_of(page)))
+        assert AUTOMATIC_CONTOUR in text
+        assert rests_on_software(0.8, 0.9) in text
+    assert len(PdfReader(pdf).pages) == 1

@@ -5,20 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import SimpleITK
 
+from usdlr.core.errors import DataError
 from usdlr.core.units import Spacing
-from usdlr.evaluation.outline_quality import (
-    OutlinedImage,
-    judge_image,
-    judge_images,
-    mean_of,
-    outline_metrics,
-    paired_difference,
-    score_curve,
-)
+from usdlr.evaluation.outline_quality import OutlinedImage, judge_image, judge_images, outline_metrics, score_curve
 
 ITK: Any = SimpleITK  # publishes no types for its filters
 SHAPE = (60, 80)
@@ -60,6 +52,53 @@ def test_whole_masks_are_judged_as_simpleitk_judges_them(seed: int) -> None:
     assert row["average_hausdorff_mm"] == pytest.approx(distance.GetAverageHausdorffDistance())
 
 
+DOT = blob(slice(7, 8), slice(9, 10))
+DEGENERATE = {
+    "one empty": (LESION, NOTHING),
+    "the other empty": (NOTHING, LESION),
+    "single pixels apart": (DOT, blob(slice(59, 60), slice(79, 80))),
+    "single pixel in a mask": (DOT, blob(slice(5, 20), slice(0, 30))),
+    "full": (np.ones(SHAPE, dtype=np.int64), LESION),
+    "identical": (LESION, LESION),
+    "touching the border": (blob(slice(0, 60), slice(0, 20)), blob(slice(0, 60), slice(5, 30))),
+}
+
+
+@pytest.mark.parametrize("spacing", [MM, Spacing(0.05, 2.0)])
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_masks_are_judged_as_simpleitk_judges_them(name: str, spacing: Spacing) -> None:
+    reference, predicted = DEGENERATE[name]
+    row = judge_image(image(reference, predicted, spacing=spacing))
+    first, second = (ITK.GetImageFromArray(mask.astype(np.uint8)) for mask in (reference, predicted))
+    for one in (first, second):
+        one.SetSpacing((spacing.col_mm, spacing.row_mm))
+    if reference.any():  # without a lesion there is nothing to share, where SimpleITK says 0
+        overlap = ITK.LabelOverlapMeasuresImageFilter()
+        overlap.Execute(first, second)
+        assert row["dice"] == pytest.approx(overlap.GetDiceCoefficient())
+        assert row["iou"] == pytest.approx(overlap.GetJaccardCoefficient())
+    distance = ITK.HausdorffDistanceImageFilter()
+    if not (reference.any() and predicted.any()):
+        with pytest.raises(RuntimeError):
+            distance.Execute(first, second)
+        assert np.isnan([row["hausdorff_mm"], row["average_hausdorff_mm"], row["hausdorff_share"]]).all()
+        return
+    distance.Execute(first, second)
+    assert row["hausdorff_mm"] == pytest.approx(distance.GetHausdorffDistance(), abs=1e-5)
+    assert row["average_hausdorff_mm"] == pytest.approx(distance.GetAverageHausdorffDistance(), abs=1e-5)
+
+
+def test_boundary_distances_of_a_grown_square() -> None:
+    """A square grown by 2 pixels on all sides, worked out by hand: its sides lie 2 away, its corners further."""
+    inner = blob(slice(20, 40), slice(20, 40))
+    row = judge_image(image(inner, blob(slice(18, 42), slice(18, 42)), spacing=Spacing(1.0, 1.0)))
+    near, knee, corner = [2.0] * (76 + 4 * 20), [np.hypot(2, 1)] * 8, [np.hypot(2, 2)] * 4
+    assert row["boundary_error_mm"] == pytest.approx(np.mean(near + knee + corner))
+    # 12 of the 92 outer pixels lie further than 2: the 95th percentile falls on one next to a corner.
+    assert row["hausdorff95_mm"] == pytest.approx(np.hypot(2, 1))
+    assert row["hausdorff_mm"] == pytest.approx(np.hypot(2, 2))
+
+
 def test_a_missed_lesion_counts_with_nothing() -> None:
     row = judge_image(image(LESION, NOTHING))
     assert (row["dice"], row["iou"], row["lesions"], row["found_lesions"]) == (0.0, 0.0, 1, 0)
@@ -90,6 +129,7 @@ def test_the_largest_lesion_is_measured_on_what_covers_it() -> None:
     row = judge_image(image(reference, predicted))
     assert row["reader_mm"] == pytest.approx(np.hypot(10, 10))
     assert row["software_mm"] == pytest.approx(np.hypot(10, 7.5))
+    assert (row["reader_short_mm"], row["software_short_mm"]) == pytest.approx((10.0, 7.5))
     assert row["lesions"] == row["found_lesions"] == 2
 
 
@@ -122,29 +162,14 @@ def test_the_numbers_of_a_small_study() -> None:
     assert (tissue["events"], tissue["n"]) == (1, 4)
     assert told["groups"]["device"]["B"]["value"] == pytest.approx(np.mean(dice[2:]))
     assert [row["n"] for row in told["strata"] if row["stratum"] == "10-14 mm"] == [4]
+    # The columns that the half lacks lie 0.25 to 5 mm from it; back the distance is 0.
+    there = np.mean([*np.zeros(20), *np.arange(1, 21) / 4])
+    stratum = next(row for row in told["strata"] if row["stratum"] == "10-14 mm")
+    assert stratum["median_average_hausdorff_mm"] == pytest.approx(0.0)
+    assert objects["average_hausdorff_mm"].max() == pytest.approx(there / 2)
+    assert told["short_axes"]["bias"]["value"] == pytest.approx((0 + 0 - 5) / 3)
     assert told["diameters"]["n"] == 3
     assert told["confidence"]["spearman"] == pytest.approx(1.0)
-
-
-def test_patients_are_drawn_not_images() -> None:
-    """The same picture of a patient ten times over says nothing new: the interval must not shrink."""
-    values = np.random.default_rng(2).uniform(0.4, 1.0, 30)
-    rows = [{"patient_id": f"p{n}", "image_id": f"i{n}", "dice": value} for n, value in enumerate(values)]
-    once, often = (mean_of(pd.DataFrame(rows * times), "dice", replicates=500) for times in (1, 10))
-    assert (often.value, often.low, often.high) == pytest.approx((once.value, once.low, once.high))
-    assert once.low is not None
-    assert once.high is not None
-    # About two standard errors of 30 patients either way.
-    assert once.high - once.low == pytest.approx(2 * 1.96 * values.std(ddof=1) / np.sqrt(30), rel=0.15)
-
-
-def test_a_difference_is_paired() -> None:
-    rng = np.random.default_rng(0)
-    ids = {"patient_id": [f"p{n}" for n in range(50)], "image_id": [f"i{n}" for n in range(50)]}
-    base, change = rng.uniform(0.2, 0.9, 50), rng.normal(0.05, 0.001, 50)
-    first, second = (pd.DataFrame({**ids, "dice": values}) for values in (base + change, base))
-    found = paired_difference(first, second.sample(frac=1, random_state=1), "dice", replicates=200)
-    assert (found.value, found.low, found.high) == pytest.approx((0.05, 0.05, 0.05), abs=0.001)
 
 
 def test_lesions_found_against_lesions_invented() -> None:
@@ -164,3 +189,47 @@ def test_nothing_to_judge() -> None:
     assert told["without_a_lesion"]["background"]["events"] == 0
     assert told["diameters"] is None
     assert told["confidence"] is None
+
+
+def test_without_a_pixel_size_no_table_is_in_millimetres() -> None:
+    images, matched, objects = judge_images(
+        [image(LESION, np.roll(LESION, 4, axis=1), spacing=None)], covered=0.4, smallest_mm=4.5
+    )
+    for table in (images, matched, objects):
+        lengths = [name for name in table if str(name).endswith(("_mm", "_mm2"))]
+        assert lengths
+        assert table[lengths].isna().all(axis=None)
+    assert matched["found"].tolist() == [1]
+
+
+def test_lesions_too_small_to_count_are_told() -> None:
+    small = LESION + blob(slice(2, 6), slice(2, 6), 2)  # 2 mm x 1 mm
+    images, matched, objects = judge_images([image(small, LESION)], covered=0.4, smallest_mm=4.5)
+    told = outline_metrics(images, matched, objects, replicates=100)
+    assert (told["too_small"], told["recall"]["n"], images["lesions"].tolist()) == (1, 1, [2])
+
+
+def test_lesions_that_were_not_matched_are_not_said_to_be_missing() -> None:
+    images, matched, objects = judge_images(study(), covered=0.4, smallest_mm=4.5, match=False)
+    told = outline_metrics(images, matched, objects, replicates=100)
+    assert told["recall"]["method"] == "undefined: lesions were not matched one by one"
+    assert told["too_small"] is None
+    assert told["dice"]["n"] == 4
+
+
+def test_a_group_that_no_image_has_is_refused() -> None:
+    tables = judge_images(study(), covered=0.4, smallest_mm=4.5)
+    with pytest.raises(DataError, match="found no column scanner"):
+        outline_metrics(*tables, groups=["scanner"], replicates=100)
+
+
+def test_an_image_without_its_group_is_counted_as_unknown() -> None:
+    images, matched, objects = judge_images(study(), covered=0.4, smallest_mm=4.5)
+    images.loc[0, "device"] = None
+    told = outline_metrics(images, matched, objects, groups=["device"], replicates=100)
+    assert {name: own["n"] for name, own in told["groups"]["device"].items()} == {"A": 1, "B": 2, "unknown": 1}
+
+
+def test_no_image_at_all_is_refused() -> None:
+    with pytest.raises(DataError, match="found no image to judge"):
+        judge_images([], covered=0.4, smallest_mm=4.5)

@@ -18,6 +18,7 @@ from tests.review.reading_list import reading_list, small_cases, two_images, wri
 from usdlr.core import tables
 from usdlr.core.errors import DataError, InputError
 from usdlr.core.types import MaskSource
+from usdlr.decision.wording_outlines import rests_on_software
 from usdlr.decision.wording_review import AUTOMATIC_CONTOUR
 from usdlr.review.anew import Redrawn
 from usdlr.review.live import Live
@@ -104,13 +105,20 @@ def test_the_same_contour_gives_the_loaded_numbers(run_folder: Path, live: Live)
 def test_an_automatic_contour_that_a_reader_takes_over_is_a_readers(run_folder: Path, live: Live) -> None:
     record = reading_list(run_folder)[1][-1]
     image = replace(record.images[0], mask_source=MaskSource.AUTOMATIC)
-    image = replace(image, row={**image.row, "mask_source": "automatic"})
-    warned = replace(record.answer, warnings=(*record.answer.warnings, AUTOMATIC_CONTOUR))
+    known = {"mask_source": "automatic", "mask_confidence": 0.8, "mask_error_mm": 0.9, "segmenter_id": "0123456789ab"}
+    image = replace(image, row={**image.row, **known})
+    reason = f"{record.answer.reason} {rests_on_software(0.8, 0.9)} Redrawn 12 times, it gives more."
+    warned = replace(record.answer, reason=reason, warnings=(*record.answer.warnings, AUTOMATIC_CONTOUR))
     automatic = replace(record, images=(image,), answer=warned)
     assert live.predict(automatic, outlines={}).answer == warned
     found = live.predict(automatic, outlines={image.token: image.contour})
     assert found.answer == record.answer
     assert found.images[0].mask_source is MaskSource.READER
+    # Another contour than the software's is predicted anew, and its answer speaks of no software either.
+    moved = tuple(tuple((row + 2.0, column) for row, column in line) for line in image.contour)
+    anew = live.predict(automatic, outlines={image.token: moved})
+    assert AUTOMATIC_CONTOUR not in anew.answer.warnings
+    assert "software" not in anew.answer.reason
 
 
 def test_an_image_left_out_is_as_if_the_table_lacked_it(run_folder: Path, live: Live, tmp_path: Path) -> None:

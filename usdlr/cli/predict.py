@@ -21,7 +21,7 @@ from usdlr.inference.bundle_files import MANIFEST
 from usdlr.inference.onnx_bundle import with_runtime
 from usdlr.inference.predictor import Prediction
 from usdlr.inference.service import notices
-from usdlr.inference.stream import CHUNK, StreamSettings, predict_stream
+from usdlr.inference.stream import AUTOMATIC_CONTOURS, CHUNK, StreamSettings, predict_stream
 from usdlr.inference.watch import Watch, ingest_settings
 from usdlr.ingest.pipeline import ingest
 from usdlr.radiomics.stability.redraw import ReaderDisagreement
@@ -48,6 +48,12 @@ def execute(argv: Sequence[str]) -> None:
         "--on_uncertified", type=str | None, default=None, help="defer or zero_miss, instead of the bundle's own choice"
     )
     parser.add_argument("--contours", type=int, default=0, help="redraw every contour so many times")
+    parser.add_argument(
+        "--automatic_contours",
+        type=int,
+        default=AUTOMATIC_CONTOURS,
+        help="redraw contours by software at least so many times; 0: as the others",
+    )
     parser.add_class_arguments(ReaderDisagreement, "contour")
     parser.add_argument("--chunk", type=int, default=CHUNK, help="patients in memory at once")
     parser.add_argument("--poll_s", type=float, default=10.0, help="seconds between two looks at --watch")
@@ -58,7 +64,9 @@ def execute(argv: Sequence[str]) -> None:
     answer = _checked(options)
     out = Path(options.out)
     key = None if options.public_key is None else Path(options.public_key)
-    settings = StreamSettings(options.jobs, options.chunk, options.contours, options.contour)
+    settings = StreamSettings(
+        options.jobs, options.chunk, options.contours, options.automatic_contours, options.contour
+    )
     bundle = with_runtime(load_bundle(Path(options.bundle), member=options.member, public_key=key), options.runtime)
     if options.watch is not None:
         _watch(options, bundle, out, settings, answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usdlr.core.columns import AXILLA, BOOLEAN, FLOAT, INTEGER, STRING, Column
-from usdlr.core.types import RiskGroup, Stage
+from usdlr.core.types import MaskSource, RiskGroup, Stage
 
 SHARE_PREFIX = "contour_share_"
 
@@ -41,5 +41,17 @@ RELIABILITY: tuple[Column, ...] = (
         for end, word in (("low", "5 % quantile"), ("median", "Median"), ("high", "95 % quantile"))
     ),
     *(_probability(share_column(group), f"Share of redrawn contours whose answer is {group}.") for group in RiskGroup),
+    Column(
+        "mask_source",
+        STRING,
+        "Automatic where any contour that the answer rests on was drawn by software.",
+        "",
+        True,
+        choices=tuple(map(str, MaskSource)),
+    ),
+    _probability("mask_confidence", "Lowest Dice with a reader's contour that is expected of those by software."),
+    Column(
+        "mask_error_mm", FLOAT, "Largest distance to a reader's contour that is expected of them.", "mm", True, low=0.0
+    ),
     Column("contour_n", INTEGER, "Redrawn contours that could be predicted.", "1", nullable=True, low=0),
 )

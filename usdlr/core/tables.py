@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from usdlr.core.files import read_json, write_atomic, write_json
 from usdlr.core.hashing import table_hash
 from usdlr.core.provenance import Provenance
 from usdlr.core.reliability import RELIABILITY as RELIABILITY_COLUMNS
+from usdlr.core.row_rules import known_of_software_alone
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,14 @@ class Table:
         In their order on disk.
     key : tuple of str
         Columns that together identify a row.
+    rule : callable, optional
+        What columns say of one another: of a checked table, the first row that breaks it in words, or ``None``.
     """
 
     name: str
     columns: tuple[c.Column, ...]
     key: tuple[str, ...]
+    rule: Callable[[pd.DataFrame], str | None] | None = None
 
     @property
     def schema(self) -> pa.DataFrameSchema:
@@ -101,6 +105,9 @@ class Table:
             raise TableError(
                 f"{self.name} row {row}: found {found} a second time, expected it once; remove the duplicate"
             )
+        broken = None if self.rule is None else self.rule(typed)
+        if broken is not None:
+            raise TableError(f"{self.name} {broken}")
         return typed
 
     def _typed(self, values: pd.Series) -> pd.Series:
@@ -272,7 +279,7 @@ def _first_that_fails(values: Iterable[object], dtype: str) -> tuple[int, object
     return 0, None
 
 
-CASES = Table("cases", c.CASES, ("image_id",))
+CASES = Table("cases", c.CASES, ("image_id",), known_of_software_alone)
 FEATURES = Table("features", c.FEATURES, ("image_id",))
 PREDICTIONS = Table("predictions", c.PREDICTIONS, ("patient_id", "side", "stage", "fold"))
 DECISIONS = Table("decisions", c.DECISIONS, ("patient_id", "side"))

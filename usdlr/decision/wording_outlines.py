@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from usdlr.decision.numbers import number
+from usdlr.core.types import Stage
+from usdlr.decision.numbers import number, rate_interval
+from usdlr.decision.wording_intervals import NAMES
 
 
 def outlined_by_software(dice: float, error_mm: float | None) -> str:
@@ -32,6 +34,74 @@ average, and lay 0.6 mm from it"
     return text if error_mm is None else f"{text}, and lay {error_mm:.1f} mm from it"
 
 
+_RESTS = "The contour is software's"
+
+
+def rests_on_software(dice: float, error_mm: float) -> str:
+    """What the reason of a decision says where it rests on a contour by software.
+
+    Parameters
+    ----------
+    dice : float
+        Lowest expected Dice of its contours with a reader's; not-a-number where it is not known.
+    error_mm : float
+        Largest expected mean distance to a reader's contour in mm; not-a-number where it is not known.
+
+    Examples
+    --------
+    >>> rests_on_software(0.871, 0.62)
+    "The contour is software's (expected Dice with a reader's: 0.87; expected distance: 0.6 mm) and has to be \
+confirmed by a reader."
+    """
+    known = [] if math.isnan(dice) else [f"expected Dice with a reader's: {dice:.2f}"]
+    known += [] if math.isnan(error_mm) else [f"expected distance: {error_mm:.1f} mm"]
+    told = f" ({'; '.join(known)})" if known else ""
+    return f"{_RESTS}{told} and has to be confirmed by a reader."
+
+
+def over_redrawn(stage: Stage, low: float, high: float, *, n: int, mean_abs_mm: float) -> str:
+    """What a reason adds to :func:`rests_on_software` where the contour was redrawn.
+
+    Parameters
+    ----------
+    stage : Stage
+        The last one whose answer counted.
+    low, high : float
+        5 % and 95 % quantiles of its probability over the redrawn contours.
+    n : int
+        How many of them could be predicted.
+    mean_abs_mm : float
+        Mean absolute displacement of the contour in mm.
+
+    Examples
+    --------
+    >>> from usdlr.decision.numbers import NBSP
+    >>> over_redrawn(Stage.SLN, 0.08, 0.171, n=12, mean_abs_mm=0.62).replace(NBSP, " ")
+    'Redrawn 12 times, by 0.6 mm on average, it gives P(SLN positive | x) of 8.0–17.1 % (5 % to 95 % quantile).'
+    >>> over_redrawn(Stage.SLN, math.nan, math.nan, n=0, mean_abs_mm=0.62)
+    'Redrawn, by 0.6 mm on average, it could not be measured: how far the answer depends on it is unknown.'
+    """
+    by = f"by {mean_abs_mm:.1f} mm on average"
+    if n == 0:
+        return f"Redrawn, {by}, it could not be measured: how far the answer depends on it is unknown."
+    told = f"{NAMES[Stage(stage)]} of {rate_interval(low, high)}"
+    return f"Redrawn {n} times, {by}, it gives {told} (5 % to 95 % quantile)."
+
+
+def split_reason(reason: str) -> tuple[str, bool]:
+    """A decision's reason without what it says of a contour by software, and whether it said anything.
+
+    Examples
+    --------
+    >>> split_reason(f"Below the threshold. {rests_on_software(0.87, 0.6)}")
+    ('Below the threshold.', True)
+    >>> split_reason("Below the threshold.")
+    ('Below the threshold.', False)
+    """
+    own, found, _ = reason.partition(f" {_RESTS}")
+    return own, bool(found)
+
+
 def not_found(why: str) -> str:
     """The sentence of an exclusion: software found no lesion in the image.
 
@@ -49,6 +119,7 @@ MEASURES: dict[str, tuple[str, str]] = {
     "dice_median": ("Dice, median", "1"),
     "iou": ("intersection over union, mean", "1"),
     "hausdorff95_mm": ("95 % Hausdorff distance of boundaries, mean", "mm"),
+    "hausdorff95_mm_median": ("95 % Hausdorff distance of boundaries, median", "mm"),
     "average_hausdorff_mm": ("average Hausdorff distance, mean", "mm"),
     "hausdorff_mm": ("Hausdorff distance, mean", "mm"),
     "boundary_error_mm": ("mean distance of boundaries", "mm"),
@@ -68,6 +139,7 @@ RECALL = "lesions found (at least {covered:.0%} of their area covered)"
 PRECISION = "outlined lesions that are right"
 FALSE_POSITIVES = "lesions outlined beside a reader's, per image"
 GOOD_ONES = "images with a Dice of 0.5 or more"
+TOO_SMALL = "lesions too small to count as found or missed"
 FOUND_WITHOUT = "share on which a lesion was outlined all the same"
 DEVELOPMENT_NOTE = (
     "Every image was outlined by one network that has not seen its patient: this estimates the procedure, with one "
@@ -104,7 +176,14 @@ FROC_CAPTION = (
     "Lesions found against lesions outlined where there is none, per image, as the least score that counts rises; "
     "images with and without a lesion. A dot stands where the bundle's rules are."
 )
-HISTOGRAM_CAPTION = "Images by their Dice; missed lesions stand at 0. The line is the mean."
+HISTOGRAM_CAPTION = "Images by their Dice; missed lesions stand at 0. The solid line is the mean."
+TARGET_CAPTION = "The dashed line is the target, {target}."
+DIFFERENCES_NOTE = "Image by image, of those outlined in both ways; intervals draw patients."
+EFFECT_NOTE = (
+    "The same model on the same axillae, given the reader's contours and the software's. Difference: software minus "
+    "reader."
+)
+NO_EFFECT = "What a contour by software changes in a model's answers was not measured here."
 CONFIDENCE_CAPTION = "Dice against the score of the outline. {numbers}"
 
 
@@ -117,6 +196,33 @@ def summary(source: str, dice: str, n: int, found: str) -> str:
     'development: Dice 0.88 (0.86-0.90) over 765 images with a lesion; 96 % of lesions found.'
     """
     return f"{source}: Dice {dice} over {n} images with a lesion; {found} of lesions found."
+
+
+def cohorts(names: Sequence[str]) -> str:
+    """Whom the numbers are of.
+
+    Examples
+    --------
+    >>> cohorts(["development", "breast_lesions_usg"])
+    'The numbers are of the images of development and breast_lesions_usg, and of no others: other scanners, readers \
+and patients may give other numbers.'
+    """
+    told = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return (
+        f"The numbers are of the images of {told}, and of no others: other scanners, readers and patients may give "
+        "other numbers."
+    )
+
+
+def difference_name(key: str) -> str:
+    """A difference of two ways of outlining, in words.
+
+    Examples
+    --------
+    >>> difference_name("closer_minus_whole")
+    'closer minus whole'
+    """
+    return key.replace("_minus_", " minus ")
 
 
 def agreement_words(bias: float, lower: float, upper: float, icc: float | None) -> str:

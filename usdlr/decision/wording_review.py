@@ -28,6 +28,28 @@ def size_kept_sentence(stated_mm: float, measured_mm: float) -> str:
     )
 
 
+def expected_words(dice: float | None, error_mm: float | None) -> str:
+    """How good a contour by software is expected to be; empty where that is not known.
+
+    Parameters
+    ----------
+    dice : float or None
+        Expected Dice with a reader's contour.
+    error_mm : float or None
+        Expected mean distance to a reader's contour in mm.
+
+    Examples
+    --------
+    >>> expected_words(0.871, 0.62)
+    "expected Dice with a reader's 0.87, expected distance 0.6 mm"
+    >>> expected_words(None, None)
+    ''
+    """
+    known = [] if dice is None else [f"expected Dice with a reader's {dice:.2f}"]
+    known += [] if error_mm is None else [f"expected distance {error_mm:.1f} mm"]
+    return ", ".join(known)
+
+
 def reader_left_out(number: int) -> str:
     """Says that a reader took an image out.
 

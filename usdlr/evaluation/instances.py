@@ -27,7 +27,17 @@ from usdlr.imaging.components import Labels, short_axes
 
 COVERED = 0.4
 SMALLEST_MM = 4.5
-OBJECT_COLUMNS = ("kind", "object", "short_axis_mm", "area_mm2", "covered", "outcome", "dice", "hausdorff_mm")
+OBJECT_COLUMNS = (
+    "kind",
+    "object",
+    "short_axis_mm",
+    "area_mm2",
+    "covered",
+    "outcome",
+    "dice",
+    "hausdorff_mm",
+    "average_hausdorff_mm",
+)
 _TOUCHING = np.ones((3, 3), dtype=bool)
 
 FOUND, MISSED, FALSE_POSITIVE, MATCHED, NEUTRAL = "found", "missed", "false_positive", "matched", "neutral"
@@ -42,8 +52,8 @@ class Matching:
     objects : DataFrame
         One row per kept object: ``kind`` (``reference`` or ``predicted``), ``object`` (its number), ``short_axis_mm``,
         ``area_mm2``, ``covered`` (share of a reference object's area), ``outcome`` (reference: ``found`` or
-        ``missed``; predicted: ``matched``, ``false_positive`` or ``neutral``), ``dice`` and ``hausdorff_mm`` of found
-        reference objects against the predicted objects that touch them.
+        ``missed``; predicted: ``matched``, ``false_positive`` or ``neutral``), ``dice``, ``hausdorff_mm`` and
+        ``average_hausdorff_mm`` of found reference objects against the predicted objects that touch them.
     overlap : Overlap
         Of the whole masks once missed reference objects, false positives and neutral ones are removed.
     dropped : int
@@ -165,6 +175,7 @@ def _reference_rows(
                 FOUND if hit else MISSED,
                 near.dice if near else None,
                 near.hausdorff_mm if near else None,
+                near.average_hausdorff_mm if near else None,
             )
         )
     return found, rows
@@ -181,5 +192,5 @@ def _predicted_rows(
         if outcome == MATCHED:
             matched.append(number)
         area = float(mine.sum()) * spacing.pixel_area_mm2
-        rows.append(("predicted", number, axes[number], area, None, outcome, None, None))
+        rows.append(("predicted", number, axes[number], area, None, outcome, None, None, None))
     return matched, rows

@@ -2,7 +2,7 @@
 
 Overlap is that of whole masks: a lesion that was missed counts with a Dice of 0. Distances are in mm where the image
 is calibrated, and shares of the reader's equivalent diameter (of the disc of its area) everywhere; where nothing of a
-lesion was found there is no distance, and the count says of how many images it is told. Intervals draw patients.
+lesion was found there is no distance, and the count says of how many images it is told.
 
 References
 ----------
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,20 +22,23 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 
+from usdlr.core.errors import DataError
 from usdlr.core.units import Spacing
-from usdlr.decision.arrays import FloatArray
-from usdlr.evaluation.agreement import measurement_agreement
 from usdlr.evaluation.detection import collect, detection, strata
 from usdlr.evaluation.instances import Matching, match_objects
-from usdlr.evaluation.intervals import Estimate, rate, undefined
+from usdlr.evaluation.intervals import undefined
+from usdlr.evaluation.outline_means import mean_of, median_of, share_of, sizes_of
 from usdlr.evaluation.overlap import BoolArray, overlap
-from usdlr.evaluation.resampling import REPLICATES, patient_bootstrap, patients
+from usdlr.evaluation.resampling import REPLICATES
+from usdlr.imaging.components import short_axes
 from usdlr.imaging.mask import LesionMask, measure
 
 Labels = npt.NDArray[np.integer[Any]]
 DISTANCES = ("hausdorff_mm", "average_hausdorff_mm", "hausdorff95_mm", "boundary_error_mm")
 SHARES = tuple(name.replace("_mm", "_share") for name in DISTANCES)
 MEANS = ("dice", "iou", *DISTANCES, *SHARES)
+# What is told of lesions by size: distances of whole masks, as the published protocol has them, and Dice.
+BY_SIZE = ("dice", "average_hausdorff_mm", "hausdorff_mm")
 # From this Dice on, most of a lesion and little else is in an outline.
 GOOD = 0.5
 THIRDS = 3
@@ -78,8 +81,8 @@ def judge_image(image: OutlinedImage) -> dict[str, Any]:
     -------
     dict
         ``patient_id image_id kind``, the groups, ``lesions`` and ``found_lesions`` (counts), ``score`` (the highest),
-        ``dice iou`` and the distances of whole masks, and ``reader_mm software_mm``, the longest diameters of the
-        largest lesion of the reader and of what covers it.
+        ``dice iou`` and the distances of whole masks, ``reader_mm software_mm``, the longest diameters of the largest
+        lesion of the reader and of what covers it, and ``reader_short_mm software_short_mm``, their short axes.
     """
     truth, guess = np.asarray(image.reference) > 0, np.asarray(image.predicted) > 0
     found = overlap(truth, guess, image.spacing or Spacing(1.0, 1.0)).as_dict()
@@ -103,6 +106,7 @@ def judge_image(image: OutlinedImage) -> dict[str, Any]:
     largest = _largest(image.reference)
     covering = _covering(image.predicted, largest)
     row["reader_mm"], row["software_mm"] = (_diameter(part, image.spacing) for part in (largest, covering))
+    row["reader_short_mm"], row["software_short_mm"] = (_short(part, image.spacing) for part in (largest, covering))
     return row
 
 
@@ -127,7 +131,14 @@ def judge_images(
         Rows of :func:`judge_image`.
     matched, objects : DataFrame
         From :func:`usdlr.evaluation.detection.collect`, of images with a lesion.
+
+    Raises
+    ------
+    DataError
+        If there is no image, or one twice.
     """
+    if not images:
+        raise DataError("found no image to judge, expected at least one; leave the source out")
     rows = [judge_image(image) for image in images]
     matchings: list[tuple[str, str, Matching]] = []
     for image in images if match else ():
@@ -138,8 +149,7 @@ def judge_images(
         predicted = np.asarray(image.predicted, dtype=np.int64)
         matching = match_objects(reference, predicted, spacing, covered=covered, smallest_mm=least)
         if image.spacing is None:
-            objects = matching.objects.assign(short_axis_mm=np.nan, area_mm2=np.nan, hausdorff_mm=np.nan)
-            matching = Matching(objects, matching.overlap, matching.dropped)
+            matching = _without_mm(matching)
         matchings.append((image.patient_id, image.image_id, matching))
     matched, objects = collect(matchings)
     return pd.DataFrame(rows), matched, objects
@@ -168,66 +178,52 @@ def outline_metrics(
     Returns
     -------
     dict
-        Estimates as plain data: a mean of each of :data:`MEANS`, ``dice_median``, ``good`` (share of images with a
-        Dice of 0.5 or more), ``without_a_lesion.KIND`` (share of such images on which one was found),
-        ``recall precision false_positives_per_image``, ``groups``, ``strata`` and ``strata_tests``, ``diameters``,
-        ``confidence``.
+        Estimates as plain data: a mean of each of :data:`MEANS` and, as ``NAME_median``, a median, ``good`` (share of
+        images with a Dice of 0.5 or more), ``without_a_lesion.KIND`` (share of such images on which one was found),
+        ``recall precision false_positives_per_image``, ``too_small`` (a reader's lesions that these leave out for their
+        short axis; None where lesions were not matched), ``groups``, ``strata`` and ``strata_tests``, ``diameters`` and
+        ``short_axes`` (software against reader), ``confidence``.
+
+    Raises
+    ------
+    DataError
+        If the images have no column of a group.
     """
+    missing = [name for name in groups if name not in images]
+    if missing:
+        raise DataError(
+            f"found no column {', '.join(missing)} in the table of images, expected one per group; leave it out of the "
+            "groups or give it to every image"
+        )
     given = {"replicates": replicates, "seed": seed}
     shown = images[images["lesions"] > 0]
     out: dict[str, Any] = {name: mean_of(shown, name, **given).as_dict() for name in MEANS}
-    out["dice_median"] = _median(shown, **given).as_dict()
-    out["good"] = rate(int((shown["dice"] >= GOOD).sum()), len(shown)).as_dict()
+    out |= {f"{name}_median": median_of(shown, name, **given).as_dict() for name in MEANS}
+    out["good"] = share_of(shown, shown["dice"] >= GOOD).as_dict()
     out["without_a_lesion"] = {
-        str(kind): rate(int((part["found_lesions"] > 0).sum()), len(part)).as_dict()
+        str(kind): share_of(part, part["found_lesions"] > 0).as_dict()
         for kind, part in images[images["lesions"] == 0].groupby("kind")
     }
     found = detection(matched, **given) if len(matched) else {}
+    why = "lesions were not matched one by one" if len(shown) else "no image with a lesion"
     for name in ("recall", "precision", "false_positives_per_image"):
-        out[name] = found.get(name, undefined(0, "no image with a lesion")).as_dict()
+        out[name] = found.get(name, undefined(0, why)).as_dict()
+    out["too_small"] = int(matched["dropped"].sum()) if len(matched) else None
     out["groups"] = {
-        name: {str(value): mean_of(part, "dice", **given).as_dict() for value, part in shown.groupby(name)}
+        name: {
+            str(value): mean_of(part, "dice", **given).as_dict()
+            for value, part in shown.groupby(shown[name].fillna("unknown"))
+        }
         for name in groups
     }
     calibrated = len(objects) > 0 and bool(objects["short_axis_mm"].notna().any())
     if calibrated:
-        table, tests = strata(objects)
+        table, tests = strata(objects, measures=BY_SIZE)
         out["strata"], out["strata_tests"] = table.to_dict("records"), tests
-    sized = shown.dropna(subset=["reader_mm", "software_mm"])
-    out["diameters"] = (
-        measurement_agreement(sized["software_mm"], sized["reader_mm"], patient=sized["patient_id"], **given).as_dict()
-        | {"n": len(sized)}
-        if len(sized)
-        else None
-    )
+    out["diameters"] = sizes_of(shown, "reader_mm", "software_mm", **given)
+    out["short_axes"] = sizes_of(shown, "reader_short_mm", "software_short_mm", **given)
     out["confidence"] = _confidence(shown)
     return out
-
-
-def mean_of(images: pd.DataFrame, name: str, *, replicates: int = REPLICATES, seed: int = 0) -> Estimate:
-    """Mean over images of a column, with an interval that draws patients; rows without a value are left out."""
-    known = images.dropna(subset=[name])
-    if known.empty:
-        return undefined(0, f"{name}: no image has one")
-    values = known[name].to_numpy(dtype=np.float64)
-    what = f"mean {name} over images"
-
-    def statistic(weights: FloatArray) -> FloatArray:
-        return np.asarray(weights @ values / weights.sum(axis=1), dtype=np.float64)
-
-    return patient_bootstrap(statistic, patients(known["patient_id"]), what, replicates=replicates, seed=seed)
-
-
-def paired_difference(
-    first: pd.DataFrame, second: pd.DataFrame, name: str, *, replicates: int = REPLICATES, seed: int = 0
-) -> Estimate:
-    """Mean of first minus second over the images that have a value in both tables."""
-    both = first[["patient_id", "image_id", name]].merge(second[["image_id", name]], on="image_id", suffixes=("", "_2"))
-    both = both.assign(difference=both[name] - both[f"{name}_2"])
-    found = mean_of(both, "difference", replicates=replicates, seed=seed)
-    return Estimate(
-        found.value, found.low, found.high, found.n, found.method.replace("difference", f"difference of {name}")
-    )
 
 
 def score_curve(objects_of: Sequence[OutlinedImage], *, covered: float) -> pd.DataFrame:
@@ -236,14 +232,16 @@ def score_curve(objects_of: Sequence[OutlinedImage], *, covered: float) -> pd.Da
     Parameters
     ----------
     objects_of : sequence of OutlinedImage
-        With and without a lesion.
+        With and without a lesion; none is left out for its size.
     covered : float
         Share of a reader's lesion that one predicted lesion alone must cover to have found it.
 
     Returns
     -------
     DataFrame
-        ``score recall false_per_image``, from the strictest to the mildest score.
+        ``score recall false_per_image``, from the strictest to the mildest score. An outlined lesion is false if it
+        touches none of the reader's: one that touches a lesion without finding it is not, which differs from
+        :func:`usdlr.evaluation.instances.match_objects`.
 
     References
     ----------
@@ -276,20 +274,21 @@ def score_curve(objects_of: Sequence[OutlinedImage], *, covered: float) -> pd.Da
     )
 
 
-def _median(images: pd.DataFrame, *, replicates: int, seed: int) -> Estimate:
-    known = images.dropna(subset=["dice"]).sort_values("dice", kind="stable")
-    if known.empty:
-        return undefined(0, "median dice: no image has one")
-    values = known["dice"].to_numpy(dtype=np.float64)
-
-    def statistic(weights: FloatArray) -> FloatArray:
-        # The weighted median: where half of the weight lies below.
-        below = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
-        low, high = (below >= 0.5 - 1e-12).argmax(axis=1), (below > 0.5 + 1e-12).argmax(axis=1)
-        return np.asarray((values[low] + values[high]) / 2, dtype=np.float64)
-
-    who = patients(known["patient_id"])
-    return patient_bootstrap(statistic, who, "median dice over images", replicates=replicates, seed=seed)
+def _without_mm(matching: Matching) -> Matching:
+    """The same matching where a pixel has no size: no length and no area may be told."""
+    objects = matching.objects.assign(
+        **dict.fromkeys(("short_axis_mm", "area_mm2", "hausdorff_mm", "average_hausdorff_mm"), np.nan)
+    )
+    bare = replace(
+        matching.overlap,
+        hausdorff_mm=None,
+        average_hausdorff_mm=None,
+        hausdorff95_mm=None,
+        boundary_error_mm=None,
+        reference_mm2=math.nan,
+        predicted_mm2=math.nan,
+    )
+    return Matching(objects, bare, matching.dropped)
 
 
 def _confidence(images: pd.DataFrame) -> dict[str, Any] | None:
@@ -334,6 +333,10 @@ def _diameter(mask: BoolArray, spacing: Spacing | None) -> float:
     if spacing is None or not mask.any():
         return math.nan
     return measure(LesionMask(mask, spacing)).longest_diameter_mm
+
+
+def _short(mask: BoolArray, spacing: Spacing | None) -> float:
+    return math.nan if spacing is None or not mask.any() else short_axes(mask.astype(np.int64), spacing)[1]
 
 
 def _number(value: float | None) -> float:

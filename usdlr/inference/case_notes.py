@@ -10,9 +10,10 @@ import pandas as pd
 from usdlr.baselines.comparators import COMPARATORS, score_row
 from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import DataError
-from usdlr.core.types import Split
+from usdlr.core.types import MaskSource, Split
 from usdlr.decision import wording
 from usdlr.decision.wording_explanation import SEEN, STRANGE, comparator_words
+from usdlr.decision.wording_review import AUTOMATIC_CONTOUR
 from usdlr.inference.bundle import Bundle
 from usdlr.inference.predictor import Prediction
 from usdlr.inference.size_alone import bundle_size_curves, size_alone
@@ -54,6 +55,8 @@ def axilla_warnings(prediction: Prediction, key: Key, foreign: str | None) -> li
         out.append(wording.void_sentence([foreign]))
     if (axilla_rows(prediction.predictions, key)["split"] != str(Split.EXTERNAL)).any():
         out.append(SEEN)
+    if (known["mask_source"] == str(MaskSource.AUTOMATIC)).any():
+        out.append(AUTOMATIC_CONTOUR)
     return out
 
 

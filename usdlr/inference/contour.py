@@ -18,7 +18,7 @@ from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import CaseError, ConfigError
 from usdlr.core.pool import one_thread
 from usdlr.core.reliability import share_column
-from usdlr.core.types import OnUncertified, RiskGroup, Stage
+from usdlr.core.types import MaskSource, OnUncertified, RiskGroup, Stage
 from usdlr.inference.bundle import Bundle
 from usdlr.inference.loaded import LoadedCase, PreparedCase, assemble, engine_of, prepare_one
 from usdlr.inference.predictor import predict_prepared
@@ -150,6 +150,33 @@ def _redrawing(case: LoadedCase, disagreement: ReaderDisagreement) -> Redrawing:
     return Redrawing(case.images.mask, disagreement, case.images.fov)
 
 
+def automatic_disagreement(
+    reliability: pd.DataFrame, bundle: Bundle, count: int, disagreement: ReaderDisagreement
+) -> dict[tuple[str, str], ReaderDisagreement]:
+    """How far contours by software are redrawn, by patient and side; none where they are not.
+
+    Parameters
+    ----------
+    reliability : DataFrame
+        With who drew the contours.
+    bundle : Bundle
+        The model; one whose lengths are relative to the lesion redraws no contour.
+    count : int
+        How many times; 0: not at all.
+    disagreement : ReaderDisagreement
+        That of readers, for whom the distance that is expected of the software stands in.
+    """
+    if not count or bundle.preparation.relative_diameter is not None:
+        return {}
+    automatic = reliability[reliability["mask_source"] == str(MaskSource.AUTOMATIC)]
+    return {
+        (str(row["patient_id"]), str(row["side"])): disagreement
+        if pd.isna(row["mask_error_mm"]) or not row["mask_error_mm"] > 0
+        else replace(disagreement, mean_abs_mm=float(row["mask_error_mm"]))
+        for row in automatic.to_dict("records")
+    }
+
+
 def with_contours(
     reliability: pd.DataFrame,
     bundle: Bundle,
@@ -158,6 +185,7 @@ def with_contours(
     count: int,
     disagreement: ReaderDisagreement,
     on_uncertified: OnUncertified | None,
+    others: Mapping[tuple[str, str], tuple[int, ReaderDisagreement]] | None = None,
 ) -> pd.DataFrame:
     """The ``reliability`` table with what redrawn contours say of every axilla.
 
@@ -170,16 +198,23 @@ def with_contours(
     cases : sequence of LoadedCase
         The image sets that they were predicted from.
     count, disagreement, on_uncertified
-        As for :func:`contour_spread`.
+        As for :func:`contour_spread`; with a count of 0, only the others are redrawn.
+    others : mapping, optional
+        How often, and how far, the contours of single axillae are redrawn instead, by patient and side.
     """
+    apart = dict(others or {})
     of_axilla: dict[tuple[str, str], list[LoadedCase]] = {}
     for case in cases:
         of_axilla.setdefault((str(case.row["patient_id"]), str(case.row["side"])), []).append(case)
-    told = [
-        contour_spread(
-            bundle, of_axilla[patient, side], count=count, disagreement=disagreement, on_uncertified=on_uncertified
-        ).columns()
-        for patient, side in reliability[AXILLA_KEY].astype(str).itertuples(index=False, name=None)
-    ]
+    told: list[dict[str, float | int]] = []
+    for patient, side in reliability[AXILLA_KEY].astype(str).itertuples(index=False, name=None):
+        times, far = apart.get((patient, side), (count, disagreement))
+        told.append(
+            contour_spread(
+                bundle, of_axilla[patient, side], count=times, disagreement=far, on_uncertified=on_uncertified
+            ).columns()
+            if times
+            else {}
+        )
     known = reliability[[name for name in reliability if not str(name).startswith("contour_")]]
     return tables.RELIABILITY.conform(pd.concat([known.reset_index(drop=True), pd.DataFrame(told)], axis=1))

@@ -52,6 +52,12 @@ class Image:
         Lesion within the axilla.
     frame : int, optional
         Frame number, from 1, in a file with several.
+    mask_source : MaskSource
+        Who drew the contour.
+    mask_confidence : float, optional
+        Dice with a reader's contour that is expected of one by software.
+    mask_error_mm : float, optional
+        Mean distance to a reader's contour that is expected of one by software, in mm.
     """
 
     bmode: Path | str | Array
@@ -62,6 +68,9 @@ class Image:
     site: Site | str = Site.TUMOUR
     lesion_id: str = "1"
     frame: int | None = None
+    mask_source: MaskSource | str = MaskSource.READER
+    mask_confidence: float | None = None
+    mask_error_mm: float | None = None
 
 
 def load_image(
@@ -126,12 +135,12 @@ def _of_files(
         side=side,
         site=Site(image.site),
         lesion_id=image.lesion_id,
-        masks=(MaskRef(Path(image.mask)),),
+        masks=(MaskRef(Path(image.mask), source=MaskSource(image.mask_source)),),
         elastography=image.elastography,
         frame=image.frame,
     )
     found, files = read_row(row, dict(clinical), IngestSettings(relative_diameter=relative_diameter))
-    return LoadedCase(_row(found.record), case_in_memory(found.record, files))
+    return LoadedCase(_row({**found.record, **_of_software(image)}), case_in_memory(found.record, files))
 
 
 def _of_arrays(
@@ -175,7 +184,8 @@ def _of_arrays(
         "lesion_id": image.lesion_id,
         "image_id": f"image-{number}-{digest}",
         "site": str(Site(image.site)),
-        "mask_source": str(MaskSource.READER),
+        "mask_source": str(MaskSource(image.mask_source)),
+        **_of_software(image),
         "row_mm": spacing.row_mm,
         "col_mm": spacing.col_mm,
         "spacing_source": str(source),
@@ -189,6 +199,10 @@ def _of_arrays(
         record["tumour_size_mm"] = size
     row = _row(record)
     return LoadedCase(row, case_in_memory(row, files))
+
+
+def _of_software(image: Image) -> dict[str, float | None]:
+    return {"mask_confidence": image.mask_confidence, "mask_error_mm": image.mask_error_mm}
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from usdlr.data.samples import SampleStore
 from usdlr.decision.cascade import decide
 from usdlr.decision.deferral import Unsure
 from usdlr.decision.wording import decision_note
+from usdlr.inference.automatic import with_reasons, with_sources
 from usdlr.inference.bundle import Bundle
 from usdlr.inference.calibrated import calibrated_rows
 from usdlr.inference.member import Member, image_key
@@ -194,13 +195,14 @@ def predict_prepared(bundle: Bundle, prepared: Prepared, *, on_uncertified: OnUn
             decided.append(decide(part, reached, on_uncertified=answer, note=note, strata=strata))
     decisions = scores[AXILLA_KEY].merge(pd.concat(decided, ignore_index=True), on=AXILLA_KEY, validate="one_to_one")
     external = predictions["split"] == str(Split.EXTERNAL)
+    reliability = with_sources(reliability_rows(bundle, raw, predictions, strange), usable)
     return Prediction(
         tables.PREDICTIONS.conform(predictions),
-        tables.DECISIONS.conform(decisions),
+        with_reasons(tables.DECISIONS.conform(decisions), reliability),
         prepared.exclusions,
         foreign_centres=tuple(sorted(set(usable["centre_id"]) - known)),
         seen=int((~external).sum()) // len(Stage),
-        reliability=reliability_rows(bundle, raw, predictions, strange),
+        reliability=reliability,
     )
 
 

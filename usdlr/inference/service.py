@@ -26,12 +26,12 @@ from usdlr.decision import wording
 from usdlr.decision.wording_intervals import conformal_sentence, contour_sentence
 from usdlr.decision.wording_ood import strangers_line
 from usdlr.inference.bundle import TORCH, Bundle, load_bundle
-from usdlr.inference.contour import ContourSpread, contour_spread
+from usdlr.inference.contour import ContourSpread, automatic_disagreement, contour_spread
 from usdlr.inference.image_input import Image, load_image
 from usdlr.inference.loaded import LoadedCase, prepare_loaded
 from usdlr.inference.onnx_bundle import with_runtime
 from usdlr.inference.predictor import Prediction, predict_prepared
-from usdlr.inference.stream import StreamSettings, predict_stream
+from usdlr.inference.stream import AUTOMATIC_CONTOURS, StreamSettings, predict_stream
 from usdlr.radiomics.design import require_preoperative
 from usdlr.radiomics.stability.redraw import ReaderDisagreement
 
@@ -196,6 +196,7 @@ class Predictor:
         side: Side | str = Side.UNKNOWN,
         centre: str | None = None,
         contours: int = 0,
+        automatic_contours: int = AUTOMATIC_CONTOURS,
         disagreement: ReaderDisagreement | None = None,
     ) -> Answer:
         """Predict one axilla.
@@ -214,6 +215,9 @@ class Predictor:
             is not said.
         contours : int
             How many times every contour is redrawn; 0: not at all.
+        automatic_contours : int
+            How many times at the least where a contour is software's, as far as it is expected to lie from a reader's;
+            0: as the others. A model whose lengths are relative to the lesion redraws none.
         disagreement : ReaderDisagreement, optional
             How far redrawn contours lie apart.
 
@@ -243,10 +247,15 @@ class Predictor:
             )
             for number, image in enumerate(images, start=1)
         ]
-        return self.answer(loaded, contours=contours, disagreement=disagreement)
+        return self.answer(loaded, contours=contours, automatic_contours=automatic_contours, disagreement=disagreement)
 
     def answer(
-        self, loaded: Sequence[LoadedCase], *, contours: int = 0, disagreement: ReaderDisagreement | None = None
+        self,
+        loaded: Sequence[LoadedCase],
+        *,
+        contours: int = 0,
+        automatic_contours: int = AUTOMATIC_CONTOURS,
+        disagreement: ReaderDisagreement | None = None,
     ) -> Answer:
         """Predict one axilla whose image sets are checked rows of ``cases`` in memory; see :meth:`axilla`.
 
@@ -262,6 +271,9 @@ class Predictor:
         found = predict_prepared(self.bundle, prepared, on_uncertified=self.on_uncertified)
         spread = None
         disagreement = disagreement or ReaderDisagreement()
+        redrawn = automatic_disagreement(found.reliability, self.bundle, automatic_contours, disagreement)
+        for far in redrawn.values():  # of this axilla, if there is one
+            contours, disagreement = max(contours, automatic_contours), far
         if contours:
             used = set(prepared.cases["image_id"])
             spread = contour_spread(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from usdlr.core.journal import Journal
 from usdlr.core.pool import Outcome, run_each
 from usdlr.core.provenance import package_versions
 from usdlr.core.types import OnUncertified, Stage
+from usdlr.inference.automatic import with_ranges
 from usdlr.inference.bundle import Bundle
-from usdlr.inference.contour import require_millimetres, with_contours
+from usdlr.inference.contour import automatic_disagreement, require_millimetres, with_contours
 from usdlr.inference.loaded import PreparedCase, assemble, engine_of, load_case, prepare_one
 from usdlr.inference.predictor import Prediction, cohort_of, exclusion_table, predict_prepared
 from usdlr.inference.preparation import Preparation
@@ -29,6 +30,7 @@ from usdlr.radiomics.feature_cache import content_key
 from usdlr.radiomics.stability.redraw import ReaderDisagreement
 
 CHUNK = 32
+AUTOMATIC_CONTOURS = 12
 PARTS = {
     "predictions": tables.PREDICTIONS,
     "decisions": tables.DECISIONS,
@@ -49,6 +51,10 @@ class StreamSettings:
         Patients whose crops are in memory at once. Another number may change a probability by up to 1e-6.
     contours : int
         How many times every contour is redrawn; 0: not at all.
+    automatic_contours : int
+        How many times those of axillae are redrawn that rest on a contour by software, at the least; each as far as
+        such contours are expected to lie from a reader's, where that is known. 0: as the others; a model whose lengths
+        are relative to the lesion redraws none.
     disagreement : ReaderDisagreement
         How far redrawn contours lie apart.
 
@@ -61,10 +67,11 @@ class StreamSettings:
     jobs: int = 1
     chunk: int = CHUNK
     contours: int = 0
+    automatic_contours: int = AUTOMATIC_CONTOURS
     disagreement: ReaderDisagreement = field(default_factory=ReaderDisagreement)
 
     def __post_init__(self) -> None:
-        for name, low in (("jobs", 1), ("chunk", 1), ("contours", 0)):
+        for name, low in (("jobs", 1), ("chunk", 1), ("contours", 0), ("automatic_contours", 0)):
             if getattr(self, name) < low:
                 raise ConfigError(f"found {name} = {getattr(self, name)}, expected at least {low}")
 
@@ -117,7 +124,9 @@ def predict_stream(
     require_same_scale(read, root, preparation.relative_diameter)
     stated = [bundle.bundle_id, bundle.member.name, str(on_uncertified or bundle.on_uncertified), settings.contours]
     stated.append(bundle.runtime)
-    journal = Journal(folder, [package_versions(), *stated, settings.disagreement.as_dict()])
+    journal = Journal(
+        folder, [package_versions(), *stated, settings.automatic_contours, settings.disagreement.as_dict()]
+    )
     chunks = _chunks(read, settings.chunk)
     keys = [_key(chunk, root, preparation) for chunk in chunks]
     waiting = [number for number in range(len(chunks)) if not journal.is_done(_name(number), keys[number])]
@@ -205,7 +214,8 @@ def _predicted(
         empty = tables.PREDICTIONS.empty(), tables.DECISIONS.empty()
         return Prediction(*empty, prepared.exclusions, foreign_centres=(), seen=0)
     found = predict_prepared(bundle, prepared, on_uncertified=on_uncertified)
-    if not settings.contours:
+    redrawn = automatic_disagreement(found.reliability, bundle, settings.automatic_contours, settings.disagreement)
+    if not settings.contours and not redrawn:
         return found
     told = with_contours(
         found.reliability,
@@ -214,10 +224,10 @@ def _predicted(
         count=settings.contours,
         disagreement=settings.disagreement,
         on_uncertified=on_uncertified,
+        others={key: (max(settings.contours, settings.automatic_contours), far) for key, far in redrawn.items()},
     )
-    return Prediction(
-        found.predictions, found.decisions, found.exclusions, found.foreign_centres, found.seen, reliability=told
-    )
+    decisions = with_ranges(found.decisions, told, {key: far.mean_abs_mm for key, far in redrawn.items()})
+    return replace(found, decisions=decisions, reliability=told)
 
 
 def write_part(found: Prediction, folder: Path) -> list[Path]:

@@ -11,32 +11,37 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from usdlr.decision import wording_outlines as words
-from usdlr.decision.numbers import p_words
+from usdlr.decision.numbers import number, p_words
 from usdlr.report.style import BLUE, INK, ORANGE, QUIET, VERMILLION, WIDTH_IN, Drawing, draw, heading, panel_title
 
 BINS = np.linspace(0, 1, 21)
-_QUALITIES = (("dice", "Dice"), ("hausdorff_mm", "Hausdorff distance (mm)"))
+_QUALITIES = (("dice", "Dice"), ("average_hausdorff_mm", "Average Hausdorff distance (mm)"))
 
 
-def dice_figure(source: str, images: pd.DataFrame) -> Drawing | None:
-    """Images by their Dice; None without an image that has a lesion."""
+def dice_figure(source: str, images: pd.DataFrame, target: float | None = None) -> Drawing | None:
+    """Images by their Dice, with the mean and the target where there is one; None without an image of a lesion."""
     values = images.loc[images["lesions"] > 0, "dice"].to_numpy(dtype=np.float64)
     if not len(values):
         return None
     title = f"Dice of every image, {source} (n = {len(values)})"
+    caption = words.HISTOGRAM_CAPTION
+    if target is not None:
+        caption = f"{caption} {words.TARGET_CAPTION.format(target=number(target))}"
 
     def paint(figure: Figure) -> None:
         heading(figure, title)
         axes = figure.add_axes((0.09, 0.17, 0.88, 0.68))
         axes.hist(values, bins=list(BINS), color=BLUE, edgecolor="white", linewidth=0.5)
         axes.axvline(float(values.mean()), color=VERMILLION, linewidth=1.6)
+        if target is not None:
+            axes.axvline(target, color=INK, linewidth=1.2, linestyle="--")
         axes.set(xlabel="Dice with the reader's outline", ylabel="Images", xlim=(0, 1))
 
-    return draw(f"dice_{source}", title, words.HISTOGRAM_CAPTION, (WIDTH_IN, 2.6), paint)
+    return draw(f"dice_{source}", title, caption, (WIDTH_IN, 2.6), paint)
 
 
 def strata_figure(source: str, objects: pd.DataFrame, metrics: Mapping[str, Any]) -> Drawing | None:
-    """Dice and Hausdorff distance of found lesions by short axis; None without millimetres."""
+    """Dice and average Hausdorff distance of found lesions by short axis; None without millimetres."""
     rows = metrics.get("strata")
     found = objects[(objects["kind"] == "reference") & (objects["outcome"] == "found")]
     found = found.dropna(subset=["short_axis_mm"])
@@ -87,6 +92,10 @@ def diameter_figure(source: str, images: pd.DataFrame, metrics: Mapping[str, Any
         axes.scatter((reader + software) / 2, software - reader, s=9, color=BLUE, alpha=0.6, linewidths=0)
         for value, line in zip(ends, ("-", "--", "--"), strict=True):
             axes.axhline(value, color=VERMILLION, linestyle=line, linewidth=1.2)
+        # Both limits stay clear of the frame, also where no difference lies beyond them.
+        axes.margins(y=0.08)
+        axes.update_datalim([(float(reader.mean()), value) for value in ends])
+        axes.autoscale_view()
         axes.set(xlabel="Mean of both (mm)", ylabel="Software minus reader (mm)")
 
     return draw(

@@ -27,6 +27,7 @@ from usdlr.report.pdf import pdf_or_say
 from usdlr.report.style import Drawing
 
 PAGE, PDF = "report.html", "report.pdf"
+MILLIMETRES = ("median_average_hausdorff_mm", "median_hausdorff_mm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,9 @@ class OutlineSource:
         The worst images, images drawn by chance, and images without a lesion on which one was outlined.
     facts : mapping of str to str
         What else there is to say, e.g. patients and images.
+    differences : mapping of str to mapping
+        Differences of Dice between ways, as ``WAY_minus_WAY``, from
+        :func:`usdlr.evaluation.outline_means.paired_difference`.
     """
 
     name: str
@@ -61,6 +65,26 @@ class OutlineSource:
     chance: Sequence[OutlinePicture] = ()
     invented: Sequence[OutlinePicture] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """One measure of a model that was given the reader's contours, then the software's.
+
+    Parameters
+    ----------
+    measure, source : str
+        What it is, with its unit where it has one, and of which source.
+    reader, software, difference : mapping
+        Estimates as plain data; the difference is software minus reader.
+    """
+
+    measure: str
+    source: str
+    reader: Mapping[str, Any]
+    software: Mapping[str, Any]
+    difference: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +105,10 @@ class OutlineReport:
         Share of a lesion that must be covered.
     origin : mapping of str to str
         Where the numbers come from: networks, seed, code.
+    target : float or None
+        Dice that was aimed at; ``None``: no line is drawn.
+    effect : sequence of Effect
+        What the outlines change in a model's numbers; empty where it was not measured, which the page says.
     """
 
     title: str
@@ -90,6 +118,8 @@ class OutlineReport:
     least_score: float
     covered: float
     origin: Mapping[str, str]
+    target: float | None = None
+    effect: Sequence[Effect] = ()
 
 
 def write_outline_report(report: OutlineReport, folder: Path) -> list[Path]:
@@ -125,7 +155,8 @@ def outline_page(report: OutlineReport, figures: Mapping[str, Sequence[Drawing]]
         opening=(_comparison(report),),
         sections=(
             *(_section(report, source, figures.get(source.name, ())) for source in report.sources),
-            Section("limits", "Limits", "What this does not show", (Points((words.CONFIRM, words.READERS_NOTE)),)),
+            Section("effect", "Effect on a model", "What the outlines change in a model's answers", (_effect(report),)),
+            Section("limits", "Limits", "What this does not show", (Points(_limits(report)),)),
             Section(
                 "origin",
                 "Origin",
@@ -175,6 +206,9 @@ def _comparison(report: OutlineReport) -> PageTable:
         (words.PRECISION, "share", *(rate_text(own["precision"]) for own in columns)),
         (words.FALSE_POSITIVES, "1", *(_cell(own["false_positives_per_image"]) for own in columns)),
     ]
+    small = ["" if own.get("too_small") is None else str(own["too_small"]) for own in columns]
+    if any(small):
+        rows.append((words.TOO_SMALL, "n", *small))
     kinds = sorted({kind for own in columns for kind in own["without_a_lesion"]})
     for kind in kinds:
         what = f"{words.KINDS.get(kind, kind)}: {words.FOUND_WITHOUT}"
@@ -197,6 +231,8 @@ def _section(report: OutlineReport, source: OutlineSource, drawings: Sequence[Dr
     if source.facts:
         blocks.append(PageTable(f"Images, {source.name}", ("what", "n"), tuple(source.facts.items())))
     blocks += [_groups(name, values) for name, values in own["groups"].items() if values]
+    if source.differences:
+        blocks.append(_differences(source))
     if own.get("strata"):
         blocks.append(_strata(source.name, own["strata"]))
     blocks += [Figure(drawing) for drawing in drawings]
@@ -215,6 +251,31 @@ def _groups(name: str, values: Mapping[str, Mapping[str, Any]]) -> PageTable:
     return PageTable(f"Dice by {name}", (name, "Dice, mean", "images"), rows)
 
 
+def _differences(source: OutlineSource) -> PageTable:
+    rows = tuple(
+        (words.difference_name(key), _cell(estimate), str(estimate["n"]))
+        for key, estimate in source.differences.items()
+    )
+    return PageTable(
+        f"Differences of Dice, {source.name}", ("ways", "difference, mean", "images"), rows, (words.DIFFERENCES_NOTE,)
+    )
+
+
+def _effect(report: OutlineReport) -> Block:
+    if not report.effect:
+        return Points((words.NO_EFFECT,))
+    rows = tuple(
+        (row.measure, row.source, *map(_cell, (row.reader, row.software, row.difference))) for row in report.effect
+    )
+    head = ("measure", "source", "reader's contours", "software's contours", "difference")
+    return PageTable("Effect on a model", head, rows, (words.EFFECT_NOTE,), texts=(1,))
+
+
+def _limits(report: OutlineReport) -> tuple[str, ...]:
+    names = [source.name for source in report.sources]
+    return (words.CONFIRM, words.READERS_NOTE, words.cohorts(names), NOT_A_MEDICAL_DEVICE)
+
+
 def _strata(source: str, rows: Sequence[Mapping[str, Any]]) -> PageTable:
     cells = tuple(
         (
@@ -222,18 +283,25 @@ def _strata(source: str, rows: Sequence[Mapping[str, Any]]) -> PageTable:
             str(row["n"]),
             "" if row["recall"] is None else f"{row['found']} ({number(row['recall'])})",
             "" if row["median_dice"] is None else number(row["median_dice"]),
-            "" if row["median_hausdorff_mm"] is None else number(row["median_hausdorff_mm"]),
+            *("" if row[name] is None else number(row[name]) for name in MILLIMETRES),
         )
         for row in rows
     )
-    head = ("short axis", "lesions", "found (share)", "Dice, median", "Hausdorff (mm), median")
+    head = (
+        "short axis",
+        "lesions",
+        "found (share)",
+        "Dice, median",
+        "average Hausdorff (mm), median",
+        "Hausdorff (mm), median",
+    )
     return PageTable(f"Lesions by size, {source}", head, cells)
 
 
 def _figures(report: OutlineReport, source: OutlineSource) -> list[Drawing]:
     own = _of(report, source)
     found = [
-        dice_figure(source.name, source.images),
+        dice_figure(source.name, source.images, report.target),
         strata_figure(source.name, source.objects, own),
         diameter_figure(source.name, source.images, own),
         froc_figure(source.name, source.curve, report.least_score),

@@ -15,12 +15,14 @@ from usdlr.core import tables
 from usdlr.core.columns import PATHS
 from usdlr.core.errors import CaseError, DataError
 from usdlr.core.pool import one_thread
+from usdlr.core.row_rules import OF_SOFTWARE
 from usdlr.core.types import ExclusionCode, MaskSource, QualityFlag, Site, SpacingSource
 from usdlr.core.units import Spacing
 from usdlr.decision.wording_review import AUTOMATIC_CONTOUR, reader_left_out, size_kept_sentence
 from usdlr.imaging.mask import LesionMask
 from usdlr.imaging.relative import relative_spacing
 from usdlr.imaging.store import case_in_memory, mask_to_png, read_png
+from usdlr.inference.automatic import reason_of_contours
 from usdlr.inference.bundle import Bundle
 from usdlr.inference.loaded import LoadedCase, PreparedCase, assemble, engine_of, load_case, prepare_one
 from usdlr.inference.predictor import Prepared, cohort_of, exclusion_table, predict_prepared
@@ -160,9 +162,12 @@ def predict_anew(bundle: Bundle, request: Request, on_uncertified: Any) -> Redra
     )
     all_used = not request.used or set(request.used) == {image.token for image in record.images}
     if all_used and not anew.redrawn:
+        if not request.outlines:
+            return Redrawn(record.answer, images)
         automatic = (anew.cases["mask_source"] == str(MaskSource.AUTOMATIC)).any()
         kept = (one for one in record.answer.warnings if automatic or one != AUTOMATIC_CONTOUR)
-        return Redrawn(replace(record.answer, warnings=tuple(kept)), images)
+        reason = reason_of_contours(record.answer.reason, anew.prepared.cases)
+        return Redrawn(replace(record.answer, reason=reason, warnings=tuple(kept)), images)
     found = predict_prepared(bundle, anew.prepared, on_uncertified=on_uncertified)
     answer = answered(found, (record.patient_id, str(record.side)), anew.cases, seen)
     left = () if all_used else tuple(one.number for one in record.images if one.token not in request.used)
@@ -307,7 +312,7 @@ def _row(image: ImageRecord, request: Request) -> dict[str, Any]:
     if not row:
         raise DataError("found an image set without its row of the cases table, expected one; load the cases again")
     if image.token in request.outlines:
-        row |= {"mask_source": str(MaskSource.READER), "reader_id": None}
+        row |= {"mask_source": str(MaskSource.READER), "reader_id": None} | dict.fromkeys(OF_SOFTWARE)
     return row
 
 

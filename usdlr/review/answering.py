@@ -16,7 +16,6 @@ from usdlr.core.errors import CaseError
 from usdlr.core.modalities import BMODE, ELASTO, MODALITIES
 from usdlr.core.types import MaskSource, RiskGroup, Site, SpacingSource, Stage
 from usdlr.decision import wording
-from usdlr.decision.wording_review import AUTOMATIC_CONTOUR
 from usdlr.imaging.image import BoolArray
 from usdlr.imaging.mask import measure
 from usdlr.imaging.rings import Ring, peritumoral_ring
@@ -126,8 +125,6 @@ def answered(prediction: Prediction, key: Key, rows: pd.DataFrame, seen: Mapping
     used = rows[~rows["image_id"].isin(list(excluded["source_id"]))]
     centre = str(rows["centre_id"].iloc[0])
     warnings = axilla_warnings(prediction, key, centre if centre in prediction.foreign_centres else None)
-    if (used["mask_source"] == str(MaskSource.AUTOMATIC)).any():
-        warnings.append(AUTOMATIC_CONTOUR)
     flags = dict.fromkeys(flag for text in used["quality_flags"].dropna() for flag in str(text).split())
     tumour = [seen[name] for name in used["image_id"][used["site"] == str(Site.TUMOUR)].map(str) if name in seen]
     largest = max(tumour, key=lambda one: one.diameter_mm or 0.0, default=None)

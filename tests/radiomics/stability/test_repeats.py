@@ -69,7 +69,8 @@ def test_one_reader_alone_and_readers_of_different_images() -> None:
 
 
 def test_each_readers_contours_become_cases_of_their_own(tmp_path: Path) -> None:
-    cases = cohort(tmp_path, [3.0, 2.5, 2.0])
+    # What is known of a contour by software is not carried over to a reader's.
+    cases = cohort(tmp_path, [3.0, 2.5, 2.0]).assign(mask_source="automatic", mask_confidence=0.9)
     # The second reader drew larger, and only the first two; case2's contour is of another lesion of the image.
     contours = CONTOURS.conform(
         pd.DataFrame(

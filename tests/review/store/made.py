@@ -33,6 +33,7 @@ def answered(group: RiskGroup = RiskGroup.LR_SLN, p_sln: float = 0.123, p_nsln: 
 
 def axilla_record(number: int = 1, *, digest: str = DIGEST, images: int = 2, **more: Any) -> AxillaRecord:
     patient = str(more.pop("patient_id", f"USD-{number:04d}"))
+    drawn_by = more.pop("mask_source", MaskSource.READER)
     shots = tuple(
         ImageRecord(
             token=secrets.token_urlsafe(16),
@@ -45,7 +46,7 @@ def axilla_record(number: int = 1, *, digest: str = DIGEST, images: int = 2, **m
             row_mm=0.1,
             col_mm=0.12,
             spacing_source=SpacingSource.DICOM_REGION,
-            mask_source=MaskSource.AUTOMATIC,
+            mask_source=drawn_by,
             modalities=("bmode", "elasto"),
             unit="kPa",
             limit=180.0,

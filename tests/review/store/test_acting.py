@@ -18,7 +18,7 @@ from tests.review.store.made import (
     wish,
 )
 from usdlr.core.errors import DataError, InputError
-from usdlr.core.types import RiskGroup
+from usdlr.core.types import MaskSource, RiskGroup
 from usdlr.review.acts import Account, Act, Action, Opinion, Reading, Role, Status
 from usdlr.review.records import AxillaRecord
 from usdlr.review.store.accounts import disable
@@ -374,3 +374,47 @@ def test_a_request_sent_again_is_the_same_whatever_the_model_says_by_then(
     assert isinstance(act(store, first, anna.account), Done)
     bert.does(Act.CONTOUR, image=record.images[1].token)
     assert isinstance(act(store, replace(first, answer=answered(p_sln=0.15)), anna.account), Repeated)
+
+
+@pytest.fixture
+def by_software(store: Store, readers: list[Account]) -> Reader:
+    made = axilla_record(2, mask_source=MaskSource.AUTOMATIC)
+    load_axillae(store, [made])
+    return Reader(store, made, readers[0])
+
+
+@pytest.mark.parametrize("kind", [Act.ACCEPT, Act.MODIFY])
+def test_no_verdict_rests_on_a_contour_at_which_nobody_has_looked(store: Store, by_software: Reader, kind: Act) -> None:
+    token, images = by_software.record.token, by_software.record.images
+    told = (
+        r"found the contour of image {} drawn by software and confirmed by nobody, .* redraw it, or leave the image out"
+    )
+    account = by_software.account
+
+    def refused(number: int) -> None:
+        with pytest.raises(InputError, match=told.format(number)):
+            act(store, wish(kind, token, state(store, token).version), account)
+
+    refused(1)
+    # What says nothing of the picture may be said.
+    act(store, wish(Act.COMMENT, token, state(store, token).version), account)
+    act(store, wish(Act.CONFIRM, token, state(store, token).version, image=images[0].token), account)
+    refused(2)
+    # Redrawn, it is a reader's.
+    act(store, wish(Act.CONTOUR, token, state(store, token).version, image=images[1].token), account)
+    done = act(store, wish(kind, token, state(store, token).version), account)
+    assert isinstance(done, Done)
+    assert done.state.status is Status.REVIEWED
+
+
+def test_a_contour_by_software_that_is_left_out_needs_no_look(store: Store, by_software: Reader) -> None:
+    token, images = by_software.record.token, by_software.record.images
+    account = by_software.account
+    act(store, wish(Act.CONFIRM, token, state(store, token).version, image=images[0].token), account)
+    act(store, wish(Act.IMAGES, token, state(store, token).version, used=(images[0].token,)), account)
+    assert isinstance(act(store, wish(Act.ACCEPT, token, state(store, token).version), account), Done)
+
+
+def test_an_answer_on_such_a_contour_may_be_rejected(store: Store, by_software: Reader) -> None:
+    token = by_software.record.token
+    assert isinstance(act(store, wish(Act.REJECT, token, state(store, token).version), by_software.account), Done)

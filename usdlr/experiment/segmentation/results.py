@@ -18,13 +18,8 @@ from usdlr.core.progress import say
 from usdlr.core.provenance import Provenance, code_state, package_versions
 from usdlr.data.segmentation import Frame
 from usdlr.decision import wording_outlines as words
-from usdlr.evaluation.outline_quality import (
-    OutlinedImage,
-    judge_images,
-    outline_metrics,
-    paired_difference,
-    score_curve,
-)
+from usdlr.evaluation.outline_means import paired_difference
+from usdlr.evaluation.outline_quality import OutlinedImage, judge_images, outline_metrics, score_curve
 from usdlr.experiment.segmentation.config import SegmentationConfig
 from usdlr.experiment.segmentation.jobs import BOX, CLOSER, LESION, WAYS, WHOLE, OutlineJob
 from usdlr.experiment.segmentation.layout import DEVELOPMENT, OutlineLayout
@@ -116,6 +111,7 @@ def _judged(
         chance=chance,
         invented=invented,
         facts=_facts(layout, name, images),
+        differences=told["differences"],
     )
     return source, told
 

@@ -19,6 +19,7 @@ from usdlr.core import columns as c
 from usdlr.core.agreement import Form, intraclass_correlation, repeatability
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.files import read_json
+from usdlr.core.row_rules import OF_SOFTWARE
 from usdlr.core.tables import FEATURES, Table, provenance_path
 
 # Image sets of one lesion are views of it; those of another day would show that it grew.
@@ -246,6 +247,8 @@ def cases_by_reader(cases: pd.DataFrame, contours: pd.DataFrame) -> dict[str, pd
         chosen = masks.loc[pd.MultiIndex.from_frame(mine[["image_id", "lesion_id"]])]
         for name in ("mask_path", "mask_source"):
             mine[name] = chosen[name].to_numpy()
+        # What is known of a contour by software holds for the table's own contour, not for another reader's.
+        mine = mine.drop(columns=[name for name in OF_SOFTWARE if name in mine])
         mine["reader_id"] = str(reader)
         found[str(reader)] = mine
     return found

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from usdlr.core.errors import InputError
+from usdlr.core.types import MaskSource
 from usdlr.review.acts import VERDICTS, Account, Act, Action, AxillaState, Event, Reading, Role
 from usdlr.review.plain import to_plain
 from usdlr.review.records import AxillaRecord
@@ -181,6 +182,8 @@ def _fits(
         raise InputError(
             "found the model's own group, expected another one for a changed answer; accept it, or choose another"
         )
+    if action.act in (Act.ACCEPT, Act.MODIFY, Act.ADJUDICATE):
+        _require_confirmed(record, found)
     images = {one.token for one in record.images}
     if action.act in (Act.CONTOUR, Act.CONFIRM) and action.image not in images:
         raise InputError("found an image of another axilla, expected one of this; open the page again")
@@ -199,6 +202,18 @@ def _fits(
             )
         if not found.disagreed:
             raise InputError("found no disagreement, expected two verdicts that differ; give a verdict instead")
+
+
+def _require_confirmed(record: AxillaRecord, found: Told) -> None:
+    """Refuse a verdict that would rest on a contour by software at which nobody has looked."""
+    for image in record.images:
+        counts = not found.used or image.token in found.used
+        settled = image.token in found.confirmed or image.token in found.outlines
+        if image.mask_source is MaskSource.AUTOMATIC and counts and not settled:
+            raise InputError(
+                f"found the contour of image {image.number} drawn by software and confirmed by nobody, expected a "
+                "reader's eye on it before a verdict; confirm it below the picture, redraw it, or leave the image out"
+            )
 
 
 def _account(connection: Connection, name: str) -> Row[Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from usdlr.core.types import ContractStatus, MaskSource, RiskGroup, Side, Site, SpacingSource, Stage
 from usdlr.decision.wording import P_NSLN, P_SLN, standing
+from usdlr.decision.wording_review import expected_words
 from usdlr.review.acts import Opinion
 from usdlr.review.contexts.frame import Choice
 from usdlr.review.contexts.panels import AnswerView, StepView
@@ -106,9 +107,23 @@ def image_words(image: ImageRecord) -> str:
     return f"{SITES[image.site]}{', ' + image.view if image.view else ''}"
 
 
-def source_words(image: ImageRecord) -> str:
-    """Who drew the contour."""
-    return "no contour" if image.mask_source is None else _SOURCES[image.mask_source]
+def source_words(image: ImageRecord, *, redrawn: bool = False) -> str:
+    """Who drew the contour, and how good one by software is expected to be.
+
+    Parameters
+    ----------
+    image : ImageRecord
+        The image set.
+    redrawn : bool
+        Whether a reader has drawn another one since: then nothing is expected of it.
+    """
+    if image.mask_source is None:
+        return "no contour"
+    words = _SOURCES[image.mask_source]
+    if redrawn or image.mask_source is not MaskSource.AUTOMATIC:
+        return words
+    expected = expected_words(image.row.get("mask_confidence"), image.row.get("mask_error_mm"))
+    return f"{words} ({expected})" if expected else words
 
 
 def scale_words(image: ImageRecord) -> str:

@@ -244,7 +244,7 @@ def _images(
             words=image_words(image),
             source="contour confirmed"
             if image.token in confirmed and image.token not in found.outlines
-            else source_words(image),
+            else source_words(image, redrawn=image.token in found.outlines),
             scale=scale_words(image),
             used=not found.used or image.token in found.used,
             redrawn=image.token in found.outlines,
