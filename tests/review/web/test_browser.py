@@ -60,6 +60,7 @@ def tab(chromium: Browser) -> Iterator[Page]:
 
 def sign_in(page: Page, address: str, name: str) -> None:
     page.goto(address)
+    page.wait_for_selector("input:focus")  # a busy browser focuses after it has loaded; a hand is slower than both
     page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
@@ -80,6 +81,24 @@ def shade(page: Page) -> str:
     """The canvas as the reader sees it, to tell whether it changed."""
     page.wait_for_timeout(120)
     return str(page.evaluate("document.querySelector('.panes canvas').toDataURL()"))
+
+
+def test_the_focus_outlives_a_list_that_comes_late(site: Made, address: str, tab: Page) -> None:
+    sign_in(tab, address, "anna")
+    tab.keyboard.press("/")
+    tab.keyboard.type("USD-0021")
+    expect(tab.locator("#list tbody tr")).to_have_count(1)
+    held: list[Route] = []
+    tab.route("**/worklist", lambda route: held.append(route))  # marked by the library
+    with tab.expect_request("**/worklist"):
+        tab.keyboard.press("Escape")  # leaving the field asks for the list once more
+    tab.keyboard.press("j")
+    tab.evaluate("document.querySelector('.worklist tbody a').dataset.old = 'yes'")
+    held[0].continue_()
+    expect(tab.locator(".worklist tbody a[data-old]")).to_have_count(0)
+    expect(tab.locator(".worklist tbody a")).to_be_focused()
+    tab.keyboard.press("Enter")
+    tab.wait_for_url(f"{address}/axillae/{site.records[20].token}")
 
 
 def test_a_case_is_read_by_keyboard_alone(site: Made, address: str, tab: Page) -> None:
