@@ -23,6 +23,7 @@ from usdlr.review.acts import Reading, Role
 from usdlr.review.ahead import Ahead
 from usdlr.review.live import Live
 from usdlr.review.load import read_list
+from usdlr.review.proposing import Proposing
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.sign_on_settings import SignOnSettings, secret_of
 from usdlr.review.store.accounts import first_administrator
@@ -62,6 +63,10 @@ def _serve(argv: Sequence[str]) -> None:
     add = parser.add_argument
     add("--bundle", type=str, required=True, help="folder or .usdlr file")
     add("--public_key", type=str | None, default=None, help="key that must have signed the bundle, PEM")
+    add(
+        "--segmenter", type=str | None, default=None, help="bundle of usdlr fit_segmenter: outlines where readers point"
+    )
+    add("--segmenter_key", type=str | None, default=None, help="key that must have signed that bundle, PEM")
     add("--cases", type=str, required=True, help="cases.parquet of the patients to review")
     add("--out", type=str, default="review", help="folder of the review: its database, and predictions to continue")
     _database(parser)
@@ -100,6 +105,8 @@ def _serve(argv: Sequence[str]) -> None:
         raise ConfigError(
             f"found --on_uncertified {options.on_uncertified}, expected {' or '.join(map(str, OnUncertified))}"
         )
+    if options.segmenter_key is not None and options.segmenter is None:
+        raise ConfigError("found --segmenter_key without --segmenter, expected both; name the bundle that it signed")
     out, bundle = Path(options.out), Path(options.bundle)
     answer = None if options.on_uncertified is None else OnUncertified(options.on_uncertified)
     key = None if options.public_key is None else Path(options.public_key)
@@ -119,6 +126,11 @@ def _serve(argv: Sequence[str]) -> None:
         oidc=_sign_on(options),
         pacs=pacs_settings(options) if options.web or options.peer or options.sources else None,
     )
+    # First: whoever gave a wrong bundle learns it before all predictions are made.
+    proposing = None
+    if options.segmenter is not None:
+        signer = None if options.segmenter_key is None else Path(options.segmenter_key)
+        proposing = Proposing(Path(options.segmenter), public_key=signer)
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     model, axillae, exclusions = read_list(
         bundle,
@@ -137,7 +149,7 @@ def _serve(argv: Sequence[str]) -> None:
         f"{len(axillae)} axillae, {len(exclusions)} image sets excluded; {report.new} new, {report.kept} as before, "
         f"{report.renewed} with another prediction, {report.reopened} of these to be read anew"
     )
-    _run(store, settings, bundle, answer, key, explain=options.explain)
+    _run(store, settings, bundle, answer, key, proposing, explain=options.explain)
 
 
 def _run(
@@ -146,6 +158,7 @@ def _run(
     bundle: Path,
     answer: OnUncertified | None,
     key: Path | None,
+    proposing: Proposing | None,
     *,
     explain: bool,
 ) -> None:
@@ -156,9 +169,11 @@ def _run(
     ahead = Ahead(store, live) if explain else None
     address = f"http://{'localhost' if settings.host in ('127.0.0.1', '::1') else settings.host}:{settings.port}"
     try:
-        app = create_app(store, settings=settings, live=live, ahead=ahead)
+        app = create_app(store, settings=settings, live=live, ahead=ahead, proposing=proposing)
         if ahead is not None:
             ahead.start()
+        if proposing is not None:
+            proposing.start()
         code = first_administrator(store)
         if code is not None:
             print(f"first administrator: open {address}/first and give the code {code} (valid once)", flush=True)
@@ -179,6 +194,8 @@ def _run(
         if ahead is not None:
             ahead.stop()
         live.close()
+        if proposing is not None:
+            proposing.close()
         store.close()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 AUTOMATIC_CONTOUR: Final = "Contour drawn by software: check it before anything that follows from it."
+PROPOSED: Final = "Outlined by software: look at it, correct it, then predict with it. Nothing is recorded yet."
+BEGUN_BY_SOFTWARE: Final = "begun by software"
 NO_MILLIMETRES: Final = "The image has no millimetres: no length is shown."
 OTHER_EXPLANATION: Final = (
     "What the answer is made of was explained for another contour or other images, and is not shown here."

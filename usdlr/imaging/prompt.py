@@ -92,7 +92,7 @@ class Prompt:
 
     def decided(self, shape: tuple[int, int]) -> tuple[BoolArray, BoolArray]:
         """Pixels of an image of (rows, columns) that the strokes settle: inside, and outside where both cross."""
-        brush = max(round(BRUSH_SHARE * max(shape)), 1)
+        brush = brush_px(shape)
         found = []
         for strokes in (self.inside, self.outside):
             drawn = np.zeros(shape, dtype=np.float32)
@@ -100,6 +100,11 @@ class Prompt:
                 _stroke(drawn, _points(stroke), brush)
             found.append(drawn > 0)
         return found[0] & ~found[1], found[1]
+
+
+def brush_px(shape: tuple[int, int]) -> int:
+    """Half the width of a stroke on an image of (rows, columns), in its pixels."""
+    return max(round(BRUSH_SHARE * max(shape)), 1)
 
 
 def _points(stroke: Stroke) -> npt.NDArray[np.float64]:

@@ -147,6 +147,8 @@ class Action:
         Tokens of the images to use, for ``images``.
     answer : Answered, optional
         What the model says then, for ``contour`` and ``images``.
+    proposed : str
+        Of a ``contour`` that began as a proposal by software: the id of the networks that made it.
     """
 
     act: Act
@@ -160,6 +162,7 @@ class Action:
     outlines: tuple[tuple[Point, ...], ...] = ()
     used: tuple[str, ...] = ()
     answer: Answered | None = None
+    proposed: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,18 @@ def bmode_png(image: ImageRecord) -> bytes:
     CaseError
         If the file is missing or damaged.
     """
-    return encoded(_bmode(image))
+    return encoded(bmode_pixels(image))
+
+
+def bmode_pixels(image: ImageRecord) -> npt.NDArray[np.uint8]:
+    """Grey levels of the B-mode image, (rows, columns).
+
+    Raises
+    ------
+    DataError, CaseError
+        As :func:`bmode_png`.
+    """
+    return _read(image, BMODE, np.dtype(np.uint8))
 
 
 def elasto_png(image: ImageRecord) -> bytes | None:
@@ -92,7 +103,7 @@ def thumbnail(image: ImageRecord) -> bytes:
     DataError, CaseError
         As :func:`bmode_png`.
     """
-    pixels = _bmode(image)
+    pixels = bmode_pixels(image)
     high, wide = pixels.shape[0] * (image.row_mm or 1.0), pixels.shape[1] * (image.col_mm or 1.0)
     scale = SMALL_PX / max(high, wide)
     size = max(1, round(wide * scale)), max(1, round(high * scale))
@@ -169,10 +180,6 @@ def safe_path(image: ImageRecord, kind: str) -> Path:
             if stream.read(len(_PNG)) != _PNG:
                 raise DataError(f"found a {kind} file that is no PNG, expected one that usdlr wrote; ingest it again")
     return path
-
-
-def _bmode(image: ImageRecord) -> npt.NDArray[np.uint8]:
-    return _read(image, BMODE, np.dtype(np.uint8))
 
 
 def _read(image: ImageRecord, kind: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -28,6 +28,7 @@ from usdlr.review.store.accounts import create_account
 from usdlr.review.store.engine import Store, open_store
 from usdlr.review.store.reading import load_axillae, load_model, put_explanation
 from usdlr.review.web.app import create_app
+from usdlr.review.web.site import Proposes
 
 PASSWORD = "quiet green river 12"
 BASE = "http://127.0.0.1"
@@ -181,8 +182,14 @@ class Browser(TestClient):
         body = {"seen": seen, "key": key or secrets.token_hex(8), "outlines": outlines}
         return self.post(f"/axillae/{token}/contours/{image}", json=body, headers=headers)
 
+    def scripted(self, path: str, body: Any) -> Any:
+        """As the page's own scripts do."""
+        return self.post(path, json=body, headers={"Origin": BASE, "X-CSRF-Token": self.token("/account")})
 
-def made(folder: Path, *, count: int = 3, settings: ReviewSettings | None = None) -> Made:
+
+def made(
+    folder: Path, *, count: int = 3, settings: ReviewSettings | None = None, proposing: Proposes | None = None
+) -> Made:
     """A page with two reviewers, a viewer and an administrator; passwords only where a test signs in."""
     pictures(folder)
     store = open_store(f"sqlite:///{folder}/review.db")
@@ -197,7 +204,7 @@ def made(folder: Path, *, count: int = 3, settings: ReviewSettings | None = None
         accounts[name] = create_account(store, name, f"Dr {name.title()}", role, PASSWORD, by=boss)
     (accounts["late"],) = people(store, "late")
     oracle = Oracle()
-    app = create_app(store, settings=settings or ReviewSettings(), live=oracle)
+    app = create_app(store, settings=settings or ReviewSettings(), live=oracle, proposing=proposing)
     return Made(store, app, oracle, found, accounts)
 
 

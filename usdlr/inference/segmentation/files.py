@@ -25,7 +25,7 @@ from usdlr.inference.segmentation.expected import Expected
 from usdlr.inference.segmentation.segmenter import Segmenter
 from usdlr.inference.signing import require_signer
 from usdlr.inference.tensor_files import tensor_header
-from usdlr.inference.verified import verified
+from usdlr.inference.verified import Verified, verified
 from usdlr.models.segmentation import OutlinerSettings, SegmentationNetwork
 
 KIND, OUTLINES = "kind", "outlines"
@@ -109,14 +109,7 @@ def load_segmenter(path: Path, *, member: str | None = None, public_key: Path | 
     BundleError
         If a file is missing, altered, damaged, or the signature does not hold.
     """
-    files = verified(path)
-    if public_key is not None:
-        require_signer(files.signature, public_key)
-    if files.manifest.get(KIND) != OUTLINES or SETTINGS not in files.manifest["files"]:
-        raise DataError(
-            f"found a bundle that predicts in {path}, expected one that outlines lesions, which `usdlr fit_segmenter` "
-            "writes; give that one"
-        )
+    files = _verified(path, public_key)
     try:
         stored = read_json(files.folder / SETTINGS)
         network = OutlinerSettings(**stored["network"]).without_start()
@@ -142,6 +135,27 @@ def load_segmenter(path: Path, *, member: str | None = None, public_key: Path | 
             raise BundleError(f"found no {MEMBERS}/{weights.name} in {path}, expected it; copy the bundle again")
         networks.append(read_network(weights, network))
     return Segmenter(networks, rules, expected, files.digest[:SHORT])
+
+
+def identify_segmenter(path: Path, *, public_key: Path | None = None) -> str:
+    """What a bundle that outlines is called in tables and logs, without loading its networks.
+
+    Parameters
+    ----------
+    path, public_key : Path
+        As for :func:`load_segmenter`.
+
+    Returns
+    -------
+    str
+        First 12 digits of its hash.
+
+    Raises
+    ------
+    DataError, BundleError
+        As :func:`load_segmenter`.
+    """
+    return _verified(path, public_key).digest[:SHORT]
 
 
 def read_network(path: Path, settings: OutlinerSettings) -> SegmentationNetwork:
@@ -173,6 +187,18 @@ def read_network(path: Path, settings: OutlinerSettings) -> SegmentationNetwork:
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise BundleError(f"found a weight that is no finite number in {file} ({key}); copy the bundle again")
     return network.eval().to(memory_format=torch.channels_last)
+
+
+def _verified(path: Path, public_key: Path | None) -> Verified:
+    files = verified(path)
+    if public_key is not None:
+        require_signer(files.signature, public_key)
+    if files.manifest.get(KIND) != OUTLINES or SETTINGS not in files.manifest["files"]:
+        raise DataError(
+            f"found a bundle that predicts in {path}, expected one that outlines lesions, which `usdlr fit_segmenter` "
+            "writes; give that one"
+        )
+    return files
 
 
 def _require_moderate(network: OutlinerSettings) -> None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, label
@@ -17,7 +18,7 @@ from scipy.ndimage import binary_fill_holes, distance_transform_edt, label
 from usdlr.core.units import Spacing
 from usdlr.imaging.components import Labels, Lesion, LesionRules, find_lesions
 from usdlr.imaging.image import BoolArray, FloatArray
-from usdlr.imaging.prompt import Prompt
+from usdlr.imaging.prompt import Prompt, brush_px
 from usdlr.imaging.window import AROUND, Window, paste, reach
 from usdlr.inference.segmentation.expected import Expected
 from usdlr.inference.segmentation.passes import Looked, look_through
@@ -175,7 +176,7 @@ class Segmenter:
         probability, spread = _on_picture(looked, near, picture.shape)
         probability[inside], probability[outside] = 1.0, 0.0
         found = binary_fill_holes(probability >= self.rules.threshold) & ~outside
-        found = _meant(found, inside, prompt.box)
+        found = _opened(_meant(found, inside, prompt.box), inside, outside)
         labels = found.astype(np.int64)
         if not found.any():
             why = "nothing in the box looks like a lesion; draw strokes inside it, or the outline by hand"
@@ -249,6 +250,29 @@ def _with_strokes(prompt: Prompt) -> tuple[float, float, float, float]:
     top, left = min([row, *(p[0] for p in points)]), min([col, *(p[1] for p in points)])
     bottom, right = max([row + rows, *(p[0] for p in points)]), max([col + cols, *(p[1] for p in points)])
     return top, left, bottom - top, right - left
+
+
+def _opened(found: BoolArray, inside: BoolArray, outside: BoolArray) -> BoolArray:
+    """The lesion without holes where strokes say outside: each is joined to the nearest edge, for lesions have none.
+
+    Without that, who closes holes later (an outline has no room for them) would overrule the stroke.
+    """
+    filled = binary_fill_holes(found)
+    holes, count = label(filled & ~found & outside, structure=_TOUCHING)
+    if not count:
+        return found
+    # A border of nothing: the edge of the picture is an edge too.
+    padded = np.pad(filled, 1)
+    depth, nearest = distance_transform_edt(padded, return_indices=True)
+    cut = np.zeros(padded.shape, dtype=np.uint8)
+    for number in range(1, count + 1):
+        places = np.argwhere(np.pad(holes == number, 1))
+        row, col = places[int(np.argmin(depth[tuple(places.T)]))]
+        end = nearest[1][row, col], nearest[0][row, col]
+        cv2.line(
+            cut, (int(col), int(row)), (int(end[0]), int(end[1])), 1, 2 * brush_px((found.shape[0], found.shape[1])) + 1
+        )
+    return np.asarray(found & ~((cut[1:-1, 1:-1] > 0) & ~inside))
 
 
 def _meant(found: BoolArray, inside: BoolArray, box: tuple[float, float, float, float] | None) -> BoolArray:

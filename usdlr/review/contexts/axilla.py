@@ -51,6 +51,8 @@ class AxillaPage:
         Whether images can be left out: there is more than one, a model to ask, and a reader who may.
     editable : bool
         Whether contours can be redrawn: there is a model to ask, and a reader who may.
+    proposes : bool
+        Whether software outlines what the reader points at.
     measures, clinical, comparators : tuple of (str, str)
         Measured on the lesion, known before surgery, and what other scores say: words, value with unit.
     explanation : ExplanationView or None
@@ -97,6 +99,7 @@ class AxillaPage:
     viewer: str
     chosen: bool
     editable: bool
+    proposes: bool
     measures: tuple[tuple[str, str], ...]
     clinical: tuple[tuple[str, str], ...]
     comparators: tuple[tuple[str, str], ...]

@@ -19,6 +19,9 @@
     move: "Drag a point. Keys: [ and ] choose a point, arrows move it, i adds, Delete erases, Ctrl+Z undoes, Esc cancels.",
     add: "Click beside the line to put a point there, and drag it on.",
     erase: "Drag over points to erase them; three always stay.",
+    box: "Drag a box around the lesion: the software outlines what is in it.",
+    inside: "Click or draw on what belongs to the lesion: the outline will hold it.",
+    outside: "Click or draw on what does not belong to the lesion: the outline will leave it out.",
     draw: "Begin and end on the contour to replace that part, or draw a whole new outline beside it.",
   };
 
@@ -120,6 +123,8 @@
     one('[data-do="undo"]').disabled = busy || !editor.past.length;
     one('[data-do="redo"]').disabled = busy || !editor.future.length;
     one('[data-do="apply"]').disabled = busy || !editor.usable;
+    const propose = one('[data-do="propose"]');
+    if (propose) propose.disabled = busy;
     redraw();
   }
 
@@ -144,6 +149,38 @@
     return true;
   }
 
+  const post = (address, content) => fetch(address, {
+    method: "POST", credentials: "same-origin", redirect: "error",
+    headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
+    body: JSON.stringify(content),
+  });
+
+  // A draft from software, into the editor: nothing is recorded. Undo takes it back.
+  async function propose(remembered) {
+    const { editor } = state;
+    if (busy || !editor || !one('[data-do="propose"]')) return;
+    const address = `/axillae/${token}/proposals/${view.image.token}`, content = editor.question();
+    if (!remembered) editor.remember();
+    busy = true; edited(); complain("");
+    list.forEach(({ canvas }) => canvas.classList.add("busy"));
+    say("Outlining \u2026");
+    try {
+      let answer = await post(address, content);
+      if (answer.status === 403 && await again()) answer = await post(address, content);
+      const told = await answer.json();
+      if (state.editor !== editor) return;
+      if (answer.ok) editor.propose(told.outlines); else { editor.undo(); editor.future = []; complain(told.message); }
+      say(answer.ok ? told.message : "Your contour is as it was.");
+    } catch {
+      if (state.editor !== editor) return;
+      editor.undo(); editor.future = [];
+      complain("The server did not answer. Your contour is as it was.", [["Try again", () => propose(false)]]);
+      say("No outline.");
+    } finally {
+      busy = false; list.forEach(({ canvas }) => canvas.classList.remove("busy")); edited();
+    }
+  }
+
   async function apply() {
     const { editor } = state;
     if (busy || !editor || !editor.usable) return;
@@ -151,11 +188,7 @@
     list.forEach(({ canvas }) => canvas.classList.add("busy"));
     say("Predicting with the new contour …");
     try {
-      const send = () => fetch(`/axillae/${token}/contours/${view.image.token}`, {
-        method: "POST", credentials: "same-origin", redirect: "error",
-        headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
-        body: JSON.stringify({ seen, key, outlines: editor.lines }),
-      });
+      const send = () => post(`/axillae/${token}/contours/${view.image.token}`, { seen, key, outlines: editor.lines, proposed: editor.proposed });
       let answer = await send();
       if (answer.status === 403 && await again()) answer = await send();
       const told = await answer.json();
@@ -197,7 +230,7 @@
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId); pointers.set(event.pointerId, where(event));
       const at = where(event), point = view.toPicture(...at, ...pane.size);
-      if (pointers.size === 2) { if (state.editor) state.editor.up(place); drag = { kind: "pinch" }; return; }
+      if (pointers.size === 2) { if (state.editor) state.editor.leave(place); drag = { kind: "pinch" }; return; }
       const kind = event.button === 2 || event.shiftKey || state.tool === "window" ? "window" : event.button === 1 ? "pan" : state.tool;
       drag = { kind, at };
       if (kind === "ruler") state.ruler = [point, point];
@@ -223,7 +256,7 @@
     });
     const end = (event) => {
       pointers.delete(event.pointerId);
-      if (drag && drag.kind === "edit" && state.editor && !busy) { state.editor.up(place); edited(); }
+      if (drag && drag.kind === "edit" && state.editor && !busy) { if (state.editor.up(place)) propose(true); edited(); }
       if (!pointers.size) drag = null;
       redraw();
     };
@@ -242,7 +275,7 @@
     in: () => zoom(1.25), out: () => zoom(0.8),
     fit: () => { view.fit(...list[0].size); view.level = 128; view.width = 255; sliders(); redraw(); },
     undo: () => { state.editor.undo(); edited(); }, redo: () => { state.editor.redo(); edited(); },
-    cancel: () => { if (!busy) { state.editor = null; complain(""); tool("pan"); list[0].canvas.focus(); } }, apply,
+    cancel: () => { if (!busy) { state.editor = null; complain(""); tool("pan"); list[0].canvas.focus(); } }, apply, propose: () => propose(false),
   };
   root.addEventListener("click", (event) => {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
@@ -269,6 +302,8 @@
     if (state.editor && event.key === "Escape") { acts.cancel(); return; }
     if (state.editor && event.key === "Enter" && event.ctrlKey) { apply(); return; }
     if (event.ctrlKey || event.metaKey || !window.usdlr.keys()) return;
+    const mine = { b: () => mode("box"), s: () => mode("inside"), x: () => mode("outside"), o: () => propose(false) }[event.key];
+    if (state.editor && mine && one('[data-do="propose"]')) { event.preventDefault(); mine(); return; }
     const number = Number(event.key);
     if (number >= 1 && data.images[number - 1] && !(state.editor && state.editor.changed)) { show(data.images[number - 1], false); return; }
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }

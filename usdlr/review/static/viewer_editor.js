@@ -29,15 +29,31 @@
       this.image = image; this.mode = image.contour.length ? "move" : "draw";
       this.lines = image.contour.map((points) => simpler(points, 0.6));
       this.start = JSON.stringify(this.lines);
+      // What the software is shown: a box (two corners), lines inside, lines outside. Proposed: whether it drew what stands here.
+      this.pointed = { box: null, inside: [], outside: [] }; this.proposed = false;
       this.past = []; this.future = [];
       this.chosen = this.lines.length ? [0, 0] : null; this.stroke = null; this.held = null;
     }
     get changed() { return JSON.stringify(this.lines) !== this.start; }
     get usable() { return this.changed && this.lines.length > 0 && this.lines.every((points) => points.length >= 3); }
-    remember() { this.past.push(JSON.stringify(this.lines)); if (this.past.length > 200) this.past.shift(); this.future = []; }
-    undo() { if (this.past.length) { this.future.push(JSON.stringify(this.lines)); this.take(this.past.pop()); } }
-    redo() { if (this.future.length) { this.past.push(JSON.stringify(this.lines)); this.take(this.future.pop()); } }
-    take(text) { this.lines = JSON.parse(text); this.settle(); }
+    get asks() { return this.mode === "box" || this.mode === "inside" || this.mode === "outside"; }
+    now() { return JSON.stringify([this.lines, this.pointed, this.proposed]); }
+    remember() { this.past.push(this.now()); if (this.past.length > 200) this.past.shift(); this.future = []; }
+    undo() { if (this.past.length) { this.future.push(this.now()); this.take(this.past.pop()); } }
+    redo() { if (this.future.length) { this.past.push(this.now()); this.take(this.future.pop()); } }
+    take(text) { [this.lines, this.pointed, this.proposed] = JSON.parse(text); this.settle(); }
+
+    // What to ask the software: without a box of the reader's, the place of the outline that stands here.
+    question() {
+      const { box, inside, outside } = this.pointed, points = this.lines.flat();
+      if (box || !points.length) return { box, inside, outside };
+      const rows = points.map(([row]) => row), columns = points.map(([, column]) => column);
+      const [top, left, bottom, right] = [Math.min(...rows) - 0.5, Math.min(...columns) - 0.5, Math.max(...rows) + 0.5, Math.max(...columns) + 0.5];
+      // A reader who points elsewhere means another lesion than the one that is outlined.
+      const here = ([row, column]) => row >= top && row <= bottom && column >= left && column <= right;
+      return { box: inside.length && !inside.flat().some(here) ? null : [[top, left], [bottom, right]], inside, outside };
+    }
+    propose(outlines) { this.lines = outlines.map((points) => simpler(points, 0.6)); this.proposed = true; this.chosen = null; this.settle(); }
     settle() {
       this.lines = this.lines.filter((points) => points.length);
       if (!this.lines.length) { this.chosen = null; return; }
@@ -68,6 +84,7 @@
 
     down(screen, point, place) {
       const [found, off] = this.nearest(screen, place);
+      if (this.asks) { this.remember(); this.stroke = [this.inside(point)]; return; }
       if (this.mode === "draw") { this.stroke = [this.inside(point)]; return; }
       if (this.mode === "erase") { this.remember(); this.held = "erase"; this.rub(screen, place); return; }
       if (this.mode === "add") {
@@ -85,8 +102,26 @@
       else if (this.held) this.lines[this.held[0]][this.held[1]] = this.inside(point);
     }
     up(place) {
-      if (this.stroke) { const stroke = this.stroke; this.stroke = null; if (stroke.length >= 3) this.drawn(stroke, place); }
-      this.held = null; this.settle();
+      const stroke = this.stroke, asks = Boolean(stroke) && this.asks;
+      this.stroke = null; this.held = null;
+      if (asks) return this.shown(stroke);
+      if (stroke && stroke.length >= 3) this.drawn(stroke, place);
+      this.settle();
+      return false;
+    }
+    // A second finger means the picture, not the lesion.
+    leave(place) {
+      if (!(this.stroke && this.asks)) { this.up(place); return; }
+      this.stroke = null; this.past.pop();
+    }
+    // Takes over what was pointed at; whether the software is to be asked now.
+    shown(stroke) {
+      if (this.mode !== "box") { this.pointed[this.mode].push(stroke); return true; }
+      const from = stroke[0], to = stroke[stroke.length - 1];
+      if (Math.abs(from[0] - to[0]) < 2 || Math.abs(from[1] - to[1]) < 2) { this.past.pop(); return false; }
+      // Another box means another lesion: lines that were drawn for the one before say nothing of it.
+      this.pointed = { box: [from, to], inside: [], outside: [] };
+      return true;
     }
     rub(screen, place) {
       this.lines = this.lines.map((points) => (points.length <= 3 ? points : points.filter((point) => near(place(point), screen) > HIT)));
@@ -143,7 +178,22 @@
           context.fillStyle = chosen ? "#fff" : ink.draft; context.fill(); context.lineWidth = 1.5; context.strokeStyle = "#000"; context.stroke();
         });
       });
-      if (this.stroke) { context.beginPath(); path(context, this.stroke, place, false); line(context, "#fff", 2); }
+      const corners = this.mode === "box" && this.stroke ? [this.stroke[0], this.stroke[this.stroke.length - 1]] : this.pointed.box;
+      if (corners) {
+        const [[top, left], [bottom, right]] = corners;
+        context.beginPath(); path(context, [[top, left], [top, right], [bottom, right], [bottom, left]], place, true); line(context, "#fff", 1.4, [4, 4]);
+      }
+      // Plus and minus say which lines are inside: colours alone would not be seen by all.
+      const marks = (lines, sign, dashes) => lines.forEach((points) => {
+        const [x, y] = place(points[0]);
+        context.beginPath(); path(context, points, place, false); line(context, "#fff", 3, dashes);
+        context.beginPath(); context.arc(x, y, 7, 0, 2 * Math.PI); context.fillStyle = "#000"; context.fill();
+        context.beginPath(); context.moveTo(x - 4, y); context.lineTo(x + 4, y);
+        if (sign === "+") { context.moveTo(x, y - 4); context.lineTo(x, y + 4); }
+        context.lineWidth = 2; context.strokeStyle = "#fff"; context.setLineDash([]); context.stroke();
+      });
+      marks(this.pointed.inside, "+", []); marks(this.pointed.outside, "\u2212", [5, 4]);
+      if (this.stroke && this.mode !== "box") { context.beginPath(); path(context, this.stroke, place, false); line(context, "#fff", 2); }
     }
   }
   window.usdlrViewer.Editor = Editor;

@@ -233,7 +233,7 @@ def _after(action: Action, group: str, reading: Reading) -> dict[str, Any]:
     plain = to_plain(action)
     after: dict[str, Any] = {
         name: plain[name]
-        for name in ("reason", "opinion", "colleague", "image", "outlines", "used", "answer")
+        for name in ("reason", "opinion", "colleague", "image", "outlines", "used", "answer", "proposed")
         if plain[name]
     }
     after |= {"request": action.key, "reading": str(reading)}

@@ -19,16 +19,17 @@ _FIELDS: dict[Act, frozenset[str]] = {
     Act.MODIFY: frozenset({"opinion"}),
     Act.DEFER: frozenset({"colleague"}),
     Act.COMMENT: frozenset({"image"}),
-    Act.CONTOUR: frozenset({"image", "outlines", "answer"}),
+    Act.CONTOUR: frozenset({"image", "outlines", "answer", "proposed"}),
     Act.CONFIRM: frozenset({"image"}),
     Act.IMAGES: frozenset({"used", "answer"}),
     Act.ADJUDICATE: frozenset({"opinion"}),
 }
 """What may stand beside the reason."""
 _NEEDED: dict[Act, frozenset[str]] = {
-    **{act: _FIELDS[act] for act in (Act.OPINION, Act.MODIFY, Act.CONTOUR, Act.CONFIRM, Act.IMAGES, Act.ADJUDICATE)}
+    **{act: _FIELDS[act] for act in (Act.OPINION, Act.MODIFY, Act.CONTOUR, Act.CONFIRM, Act.IMAGES, Act.ADJUDICATE)},
+    Act.CONTOUR: _FIELDS[Act.CONTOUR] - {"proposed"},
 }
-_NAMES = ("opinion", "colleague", "image", "outlines", "used", "answer")
+_NAMES = ("opinion", "colleague", "image", "outlines", "used", "answer", "proposed")
 
 
 def check(action: Action) -> None:

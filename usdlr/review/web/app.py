@@ -28,6 +28,7 @@ from usdlr.review.web import (
     routes_axilla,
     routes_exports,
     routes_pictures,
+    routes_proposals,
     routes_sign_on,
     routes_worklist,
 )
@@ -44,13 +45,18 @@ from usdlr.review.web.security import (
     read,
     visit_of,
 )
-from usdlr.review.web.site import Hurries, Predicts, Site, site_of
+from usdlr.review.web.site import Hurries, Predicts, Proposes, Site, site_of
 
 _YEAR_S = 31_536_000
 
 
 def create_app(
-    store: Store, *, settings: ReviewSettings, live: Predicts | None, ahead: Hurries | None = None
+    store: Store,
+    *,
+    settings: ReviewSettings,
+    live: Predicts | None,
+    ahead: Hurries | None = None,
+    proposing: Proposes | None = None,
 ) -> FastAPI:
     """The review page.
 
@@ -64,6 +70,8 @@ def create_app(
         The model, for redrawn contours; without it contours and images cannot be changed.
     ahead : Ahead or None
         Who explains axillae in the background; opened ones are asked for first.
+    proposing : Proposing or None
+        Who outlines lesions where a reader points; without it readers draw by hand.
 
     Returns
     -------
@@ -85,13 +93,14 @@ def create_app(
     app = FastAPI(title="usdlr review", version=__version__, lifespan=_lifespan, **closed)
     outbox = None if settings.pacs is None else Outbox(store, settings.pacs)
     sign_on = None if settings.oidc is None else SignOn(settings.oidc)
-    app.state.site = Site(store, settings, live, ahead, outbox, sign_on)
+    app.state.site = Site(store, settings, live, ahead, outbox, sign_on, proposing)
     for routes in (
         routes_account,
         routes_sign_on,
         routes_worklist,
         routes_axilla,
         routes_archive,
+        routes_proposals,
         routes_pictures,
         routes_exports,
         routes_admin,

@@ -55,12 +55,15 @@ class Redrawing(BaseModel):
         Name of this one request.
     outlines : list of list of (float, float)
         Closed lines of row and column in pixels.
+    proposed : bool
+        Whether they began as a proposal by software.
     """
 
     model_config = ConfigDict(extra="forbid")
     seen: int = Field(ge=0, le=2**31)
     key: str = Field(max_length=128)
     outlines: list[Annotated[list[tuple[Coordinate, Coordinate]], Field(max_length=5000)]] = Field(max_length=64)
+    proposed: bool = False
 
 
 @router.get("/axillae/{token}", **read(Role.VIEWER))
@@ -126,9 +129,7 @@ def chosen(
     back = {"back": f"/axillae/{token}", "back_words": f"Back to case {record.number}"}
     try:
         if covered:
-            raise InputError(
-                "found no opinion of yours yet, expected it before the model is asked; give your own reading first"
-            )
+            raise InputError(OPINION_FIRST)
         if not picked:
             raise InputError("found no image chosen, expected at least one; tick those that count")
         if not set(picked) <= {image.token for image in record.images}:
@@ -152,12 +153,13 @@ def redrawn(request: Request, visit: VisitNow, token: Token, image: Token, sent:
     drawn = tuple(tuple(points) for points in sent.outlines)
     try:
         if is_covered(site, found, reader):
-            raise InputError(
-                "found no opinion of yours yet, expected it before the model is asked; give your own reading first"
-            )
+            raise InputError(OPINION_FIRST)
         outlines = {**found.outlines, image: drawn}
         answer, images = _asked(site, record, found, sent.seen, outlines=outlines, used=found.used)
-        action = Action(Act.CONTOUR, token, sent.seen, sent.key, image=image, outlines=drawn, answer=answer)
+        by = site.proposing.segmenter_id if sent.proposed and site.proposing is not None else ""
+        action = Action(
+            Act.CONTOUR, token, sent.seen, sent.key, image=image, outlines=drawn, answer=answer, proposed=by
+        )
         done = act(site.store, action, reader, reading=site.settings.reading)
     except StoreAwayError:
         raise

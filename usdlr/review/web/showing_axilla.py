@@ -11,7 +11,7 @@ from typing import Any
 from usdlr.core.errors import InputError
 from usdlr.core.types import MaskSource
 from usdlr.decision.wording import P_NSLN, P_SLN
-from usdlr.decision.wording_review import AUTOMATIC_CONTOUR, ON_EARLIER
+from usdlr.decision.wording_review import AUTOMATIC_CONTOUR, BEGUN_BY_SOFTWARE, ON_EARLIER
 from usdlr.review.acts import Account, Act, AxillaState, Event, ReaderVerdict, Role, Status
 from usdlr.review.contexts.axilla import MOST_ASKED, ArchivePart, AxillaPage
 from usdlr.review.contexts.frame import Choice
@@ -174,6 +174,7 @@ def axilla_page(site: Site, visit: Visit, token: str, *, said: str = "", asked: 
         viewer=viewer_json(viewer_data(images, told, token, found.version)),
         chosen=may and not covered and site.live is not None and len(record.images) > 1,
         editable=may and not covered and site.live is not None,
+        proposes=may and not covered and site.live is not None and site.proposing is not None,
         measures=_measures(seen.answer),
         clinical=record.clinical,
         comparators=() if covered else record.comparators,
@@ -307,7 +308,7 @@ def _line(event: Event, names: Mapping[str, str], *, covered: bool) -> HistoryLi
     return HistoryLine(
         at=time_words(event.at),
         who=names.get(event.account, event.account),
-        what=event_words(event.kind),
+        what=f"{event_words(event.kind)}{f', {BEGUN_BY_SOFTWARE}' if after.get('proposed') else ''}",
         detail=group or (f"to {names.get(colleague, colleague)}" if colleague else str(after.get("why") or "")),
         group_key=next((key for one, key in GROUP_KEYS.items() if str(one) == group), ""),
         reason=str(after.get("reason") or ""),

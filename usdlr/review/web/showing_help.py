@@ -40,6 +40,7 @@ _KEYS = (
     ("[, ]", "editor: choose a point; arrow keys move it, with Shift by five pixels"),
     ("i, Delete", "editor: add a point, erase it"),
     ("Ctrl+Z, Ctrl+Shift+Z", "editor: undo, redo"),
+    ("b, s, x, o", "editor, where software outlines: box, a line inside, a line outside, outline for me"),
     ("Ctrl+Enter, Esc", "editor: predict with this contour, cancel"),
     ("v", "a case: to your review"),
     ("?", "this page"),

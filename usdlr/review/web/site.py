@@ -13,6 +13,7 @@ from fastapi import Request
 
 from usdlr.review.acts import Account, Reading
 from usdlr.review.outbox import Outbox
+from usdlr.review.proposing import Pointed
 from usdlr.review.records import Answered, AxillaRecord, ImageRecord, ModelRecord, Point
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.sign_on import SignOn
@@ -42,6 +43,17 @@ class Predicts(Protocol):
         self, record: AxillaRecord, *, outlines: Mapping[str, tuple[tuple[Point, ...], ...]], used: Sequence[str]
     ) -> Anew:
         """What the model says of an axilla with other contours or fewer images."""
+
+
+class Proposes(Protocol):
+    """Whoever outlines lesions while a reader waits; see :class:`usdlr.review.proposing.Proposing`."""
+
+    @property
+    def segmenter_id(self) -> str:
+        """Names the networks."""
+
+    def propose(self, image: ImageRecord, pointed: Pointed) -> tuple[tuple[Point, ...], ...]:
+        """The outline of what a reader points at."""
 
 
 class Hurries(Protocol):
@@ -116,6 +128,8 @@ class Site:
         Who sends them to the hospital's archive; ``None`` without one.
     sign_on : SignOn or None
         The hospital's own sign-on; ``None`` without one.
+    proposing : Proposes or None
+        Who outlines lesions for a reader; ``None``: readers draw by hand.
     secret : bytes
         For forms before sign-in; new with every start.
     views : Memory of WorklistQuery
@@ -132,6 +146,7 @@ class Site:
     ahead: Hurries | None = None
     outbox: Outbox | None = None
     sign_on: SignOn | None = None
+    proposing: Proposes | None = None
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     views: Memory[WorklistQuery] = field(default_factory=lambda: Memory(2000))
     shapes: Memory[tuple[ImageRecord, ...]] = field(default_factory=lambda: Memory(256))
