@@ -32,13 +32,13 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served(run_folder: Path, disc_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a review that was served, asked, and interrupted. Tests must not change it."""
     out, port = tmp_path_factory.mktemp("served") / "review", free_port()
     command = [
         *(sys.executable, "-c", AS_IN_A_TERMINAL, "review", "--bundle", str(run_folder / "bundle")),
         *("--cases", str(run_folder / "cases.parquet"), "--out", str(out), "--port", str(port)),
-        *("--explain", "false", "--jobs", "1"),
+        *("--explain", "false", "--jobs", "1", "--segmenter", str(disc_bundle)),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
@@ -113,6 +113,8 @@ def test_the_record_is_whole_private_and_goes_to_another_database(
         ([*SERVE, "--oidc_issuer", "https://id.example", "--oidc_secret_file", "none"], "no readable secret in none"),
         ([*SERVE, "--oidc_secret_file", "none"], "--oidc_secret_file without --oidc_issuer"),
         ([*SERVE, "--oidc_issuer", "https://id.example", "--oidc_secret", "s3cret"], "oidc_secret"),
+        ([*SERVE, "--segmenter_key", "key.pem"], "--segmenter_key without --segmenter"),
+        ([*SERVE, "--segmenter", "none"], "found no bundle at none"),
         (["review", "account", "--name", "a", "--display", "A", "--role", "chief"], "viewer, reviewer, administrator"),
         (["review", "check", "--out", "nowhere"], "found no folder nowhere"),
         (["review", "check", "--database", "mysql://x/y"], "SQLite"),

@@ -158,7 +158,9 @@ class Segmenter:
         asked = prompt
         if prompt.box is None:
             window = Window.whole(picture.shape, picture.aspect)
-            first, _ = _on_picture(self._look(picture, window, prompt), window, picture.shape)
+            # It only says where to look from close by: one view will do, and a reader waits.
+            glance = look_through(self.networks, picture.grey, window, prompt, mirrored=False)
+            first, _ = _on_picture(glance, window, picture.shape)
             numbered, _ = label(first >= self.rules.threshold * WORTH, structure=_TOUCHING)
             touched = np.unique(numbered[inside & (numbered > 0)])
             part = np.isin(numbered, touched) & ~outside if len(touched) else inside
