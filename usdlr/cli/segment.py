@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from usdlr.cli.parsing import new_parser, parse
 from usdlr.core import tables
 from usdlr.core.errors import ConfigError
@@ -14,7 +12,7 @@ from usdlr.core.hashing import file_hash
 from usdlr.core.pool import one_thread
 from usdlr.core.provenance import Provenance
 from usdlr.inference.segmentation import load_segmenter
-from usdlr.inference.segmentation.cases import OutlinedCases, outline_cases
+from usdlr.inference.segmentation.cases import OutlinedCases, outline_cases, write_outlined
 
 
 def execute(argv: Sequence[str]) -> None:
@@ -63,7 +61,7 @@ def execute(argv: Sequence[str]) -> None:
         )
     stated = {"replace": options.replace, "most": options.most, "relative_diameter": options.relative_diameter}
     inputs = {"cases": file_hash(path), "segmenter": segmenter.segmenter_id}
-    _write(found, path.parent, out, Provenance("usdlr segment", inputs, {**stated, "member": options.member}))
+    write_outlined(found, path.parent, out, Provenance("usdlr segment", inputs, {**stated, "member": options.member}))
     _say(found, out)
     if options.preview:
         # matplotlib is an extra and slow to import: only who asks for pictures needs it.
@@ -73,23 +71,6 @@ def execute(argv: Sequence[str]) -> None:
             print(f"contact sheet: {sheet}")
 
 
-def _write(found: OutlinedCases, root: Path, out: Path, provenance: Provenance) -> None:
-    """The tables, with what the ingest left out and noted before."""
-    parts = {"exclusions": [found.exclusions], "notes": [found.notes]}
-    for table in (tables.EXCLUSIONS, tables.NOTES):
-        before = root / f"{table.name}.csv"
-        if before.is_file():
-            known = table.read(before)
-            if table is tables.NOTES:  # of images that are still there
-                known = known[known["image_id"].isin(set(found.cases["image_id"])) & (known["code"] != "mask_absent")]
-            parts[table.name].insert(0, known)
-    tables.CASES.write(found.cases, out / "cases.parquet", provenance)
-    for table in (tables.EXCLUSIONS, tables.NOTES):
-        filled = [part for part in parts[table.name] if len(part)]
-        content = pd.concat(filled, ignore_index=True) if filled else table.empty()
-        table.write(content, out / f"{table.name}.csv", provenance)
-
-
 def _say(found: OutlinedCases, out: Path) -> None:
     print(f"{len(found.cases)} cases, {found.automatic} outlined by software: {out / 'cases.parquet'}")
     if found.reused:
@@ -97,5 +78,10 @@ def _say(found: OutlinedCases, out: Path) -> None:
     print(f"{len(found.exclusions)} not outlined: {out / 'exclusions.csv'}")
     for code, count in found.exclusions["code"].value_counts().sort_index().items():
         print(f"  {code}: {count}")
+    if found.learned:
+        print(
+            f"{found.learned} cases are among those that the networks learned from: such outlines are better than "
+            "others would be, and prove nothing"
+        )
     if found.automatic:
         print("Outlines by software have to be confirmed by a reader before anything rests on them.")

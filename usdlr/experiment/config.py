@@ -342,6 +342,8 @@ class ExperimentConfig:
         content = self.as_dict()
         del content["jobs"]
         content["data"].pop("root")
+        if content["data"].pop("segmenter") is not None:  # a path; the bundle's id is among the run's inputs
+            content["data"]["segmenter"] = True
         content["data"]["external"] = sorted(content["data"]["external"])  # without their paths
         content["model"].pop("weights_file")  # a path; the file's hash is among the run's inputs
         for variant in content.get("variants", {}).values():

@@ -62,6 +62,10 @@ class DataSettings:
         variables stay the tumour's. An axilla without any image of the tumour is left out.
     ingest : IngestSettings
         Field of view, drawn marks, repair of contours, millimetres or a scale relative to the lesion.
+    segmenter : str or None
+        A bundle of ``usdlr fit_segmenter``: every tumour is then outlined by it, the readers' outlines count for
+        nothing, and each row says so. It must not have learned from any of the patients. Machines differ: its content
+        decides, not its path. External sources are outlined by it too.
     external : dict of str to str or None
         Further sources, folder of the export by centre adapter, whose patients never train: the bundle judges them,
         and nothing of them reaches a selector, score, network, calibrator or threshold. Folders are given on the
@@ -80,6 +84,7 @@ class DataSettings:
     where: dict[str, Any] = field(default_factory=dict)
     sites: list[str] = field(default_factory=lambda: [str(Site.TUMOUR)])
     ingest: IngestSettings = field(default_factory=IngestSettings)
+    segmenter: str | None = None
     external: dict[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ from usdlr.evaluation.study import BaselineScores
 from usdlr.experiment.cohort import axilla_labels, image_labels, select_cohort
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.layout import Layout
+from usdlr.experiment.source import ingest_source
 from usdlr.inference.axillae import quality_counts
 from usdlr.inference.bundle import Bundle
 from usdlr.inference.member import CONTRACT
@@ -37,7 +38,6 @@ from usdlr.inference.predictor import Prepared, predict_prepared, prepare_cases
 from usdlr.inference.sites import tumours
 from usdlr.ingest.adapter import adapter_named, require_folder
 from usdlr.ingest.duplicates import fingerprint_table, require_disjoint_pictures, same_picture
-from usdlr.ingest.pipeline import ingest
 from usdlr.ingest.splits import BUNDLE_FOLD
 from usdlr.radiomics.design import with_columns
 
@@ -114,7 +114,7 @@ class ExternalSource:
     def ingest(self) -> None:
         """Read the export as the development patients' was read."""
         assert self.root is not None  # checked before
-        ingest(self.root, self.name, self.folder / "ingest", jobs=self.config.jobs, settings=self.config.data.ingest)
+        ingest_source(self.config, self.root, self.name, self.folder / "ingest")
 
     def candidates(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Cases with a known endpoint, with paths relative to the run's folder; and exclusions so far."""

@@ -16,6 +16,7 @@ from usdlr.core.provenance import Provenance
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.experiment.external import ExternalSource
 from usdlr.experiment.layout import Layout
+from usdlr.experiment.source import segmenter_input
 from usdlr.inference.bundle import load_bundle
 
 
@@ -56,6 +57,7 @@ class ExternalSteps:
         """Read the exports."""
         for source in self.sources:
             key = [self.config.data.ingest.as_dict(), self._inputs, self._files[source.name]]
+            key += [drawn] if (drawn := segmenter_input(self.config)) else []
             outputs = [source.folder / "ingest" / name for name in ("cases.parquet", "exclusions.csv")]
             self.journal.step(f"ingest-external-{source.name}", key, outputs, source.ingest)
 

@@ -23,12 +23,12 @@ from usdlr.experiment.dependence import COHORT_FREE, settings_but
 from usdlr.experiment.external_steps import ExternalSteps
 from usdlr.experiment.layout import Layout
 from usdlr.experiment.needs import require_learnable
+from usdlr.experiment.source import ingest_source, segmenter_input
 from usdlr.experiment.truth import run_truth
 from usdlr.inference.predictor import exclusion_table, failure_reasons
 from usdlr.inference.sites import design_of, orphans, tumours
 from usdlr.ingest.adapter import adapter_named, require_folder
 from usdlr.ingest.duplicates import fingerprint_table
-from usdlr.ingest.pipeline import ingest
 from usdlr.ingest.split_schemes import fold_table_hash
 from usdlr.models.encoders import require_encoders
 from usdlr.radiomics.design import unmeasured
@@ -121,6 +121,7 @@ class PreparedRun:
         elif out.exists() and any(out.iterdir()):
             raise ConfigError(f"found other files in {out}, expected an empty folder or a run; choose another --out")
         self.inputs = {role: file_hash(path) for role, path in adapter.inputs(source).items()}
+        self.inputs |= segmenter_input(config)
         self.inputs |= self.external.check()
         self.inputs |= self.weights()
         if config.splits.table is not None:
@@ -144,8 +145,8 @@ class PreparedRun:
         before = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
         then, now = flat(before), flat(self.config.as_dict())
         free = {"jobs", "data.root", *(f"data.external.{name}" for name in self.config.data.external)}
-        moved = "selection.stability"  # its content is among the inputs
-        free |= {moved} if then.get(moved) and now.get(moved) else set()
+        moved = ("selection.stability", "data.segmenter")  # their content is among the inputs
+        free |= {key for key in moved if then.get(key) and now.get(key)}
         changed = sorted(key for key in then.keys() | now.keys() if key not in free and then.get(key) != now.get(key))
         if changed:
             key = changed[0]
@@ -160,7 +161,7 @@ class PreparedRun:
             "ingest",
             [config.data.centre, config.data.ingest.as_dict(), self.inputs, self.source_state],
             [folder / "cases.parquet", folder / "exclusions.csv"],
-            lambda: ingest(source, config.data.centre, folder, jobs=config.jobs, settings=config.data.ingest),
+            lambda: ingest_source(config, source, config.data.centre, folder),
         )
         self.external.ingest()
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_fill_holes, find_objects, label
-from scipy.spatial import ConvexHull
 
 from usdlr.core.errors import ConfigError
 from usdlr.core.units import Spacing
 from usdlr.imaging.image import BoolArray, FloatArray
+from usdlr.imaging.mask import LesionMask, hull_corners
 
 Labels = npt.NDArray[np.int64]
 _TOUCHING = np.ones((3, 3), dtype=bool)
@@ -157,10 +157,7 @@ def short_axes(objects: Labels, spacing: Spacing) -> dict[int, float]:
 
 
 def _narrowest(pixels: BoolArray, spacing: Spacing) -> float:
-    row, col = np.nonzero(pixels)
-    corners = np.concatenate([np.column_stack([row + a, col + b]) for a in (0, 1) for b in (0, 1)])
-    points = np.unique(corners, axis=0) * np.array(spacing.as_tuple())
-    hull = points[ConvexHull(points).vertices]
+    hull = hull_corners(LesionMask(pixels, spacing))
     sides = np.roll(hull, -1, axis=0) - hull
     # The narrowest strip around a polygon always lies along one of its sides.
     normals = np.column_stack([-sides[:, 1], sides[:, 0]]) / np.linalg.norm(sides, axis=1)[:, None]

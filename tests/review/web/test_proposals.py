@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.review.web.made import BASE, Made, made, served
 from tests.review.web.test_browser import sign_in, violations
@@ -22,7 +22,7 @@ from usdlr.review.store.audit import events
 from usdlr.review.store.reading import state
 
 SHAPE = (200, 300)
-BOX = [[57.0, 103.0], [133.0, 197.0]]
+BOX = ((57.0, 103.0), (133.0, 197.0))
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +108,15 @@ def test_who_may_ask_and_for_what(site: Made) -> None:
     assert anna.post(path, json={"box": BOX}, headers={"Origin": BASE}).status_code == 403, "without the page's token"
     assert anna.scripted(f"/axillae/{token}/proposals/{other}", {"box": BOX}).status_code == 404
     assert anna.scripted(f"/axillae/nobody/proposals/{image}", {"box": BOX}).status_code == 404
-    for wrong in (
+    refused: tuple[dict[str, Any], ...] = (
         {"box": [[1, 2]]},
         {"box": [[1, 2], [3, "four"]]},
         {"box": [[1, 2], [3, 1e9]]},
         {"inside": [[]]},
         {"inside": [[[1, 2]]] * 201},
         {"file": "/etc/passwd"},
-    ):
+    )
+    for wrong in refused:
         assert anna.scripted(path, wrong).status_code == 422, wrong
     answer = anna.scripted(path, {"outside": [[[3, 4]]]})
     assert answer.status_code == 422
@@ -162,12 +163,16 @@ def _drag(tab: Page, start: tuple[float, float], end: tuple[float, float]) -> No
     tab.mouse.up()
 
 
+def _body(asked: Request) -> dict[str, Any]:
+    assert isinstance(asked.post_data_json, dict)
+    return asked.post_data_json
+
+
 def _sent(tab: Page, key: str) -> dict[str, Any]:
     """What a key makes the page send for a prediction."""
     with tab.expect_request("**/contours/**") as asked:
         tab.keyboard.press(key)
-    found: dict[str, Any] = asked.value.post_data_json
-    return found
+    return _body(asked.value)
 
 
 def test_a_reader_points_and_predicts(site: Made, address: str, tab: Page, tmp_path: Path) -> None:
@@ -180,7 +185,7 @@ def test_a_reader_points_and_predicts(site: Made, address: str, tab: Page, tmp_p
     expect(tab.locator("#editing-hint")).to_contain_text("Drag a box")
     with tab.expect_request("**/proposals/**") as asked:
         _drag(tab, *BOX)
-    box = np.sort(np.array(asked.value.post_data_json["box"]), axis=0)
+    box = np.sort(np.array(_body(asked.value)["box"]), axis=0)
     assert box == pytest.approx(np.array(BOX), abs=2.0), "the box lies where it was drawn"
     expect(tab.locator("#reading")).to_have_text(PROPOSED)
     # A line outside, across the lower edge: the outline leaves it out. One inside, beside it: the outline holds it.

@@ -55,6 +55,7 @@ def write_outline_results(config: SegmentationConfig, layout: OutlineLayout, pro
         rules=config.lesions,
         expected=expected,
         card=_card(config, layout, metrics),
+        learned=tables.CASES.read(layout.cases(DEVELOPMENT))["image_id"].astype(str),
     )
     write_outline_report(
         OutlineReport(

@@ -17,7 +17,7 @@ from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.hashing import bytes_hash, data_hash
 from usdlr.core.progress import Progress
-from usdlr.core.provenance import package_versions
+from usdlr.core.provenance import Provenance, package_versions
 from usdlr.core.types import ExclusionCode, MaskSource, QualityFlag, Site, SpacingSource
 from usdlr.core.units import Spacing
 from usdlr.data.segmentation import Frame, read_frames
@@ -26,6 +26,7 @@ from usdlr.imaging.image import BoolArray
 from usdlr.imaging.mask import LesionMask, measure
 from usdlr.imaging.relative import equivalent_diameter, relative_spacing
 from usdlr.imaging.store import mask_to_png, read_mask, write_png
+from usdlr.inference.member import image_key
 from usdlr.inference.segmentation.segmenter import Picture, Segmenter
 
 CACHE, CACHE_VERSION = Path(".cache") / "outlines", 1
@@ -47,6 +48,8 @@ class OutlinedCases:
         Outlines by software.
     reused : int
         Pictures outlined before by the same networks.
+    learned : int
+        Rows whose picture the networks have learned from: their outlines are better than those of new patients.
     """
 
     cases: pd.DataFrame
@@ -54,6 +57,7 @@ class OutlinedCases:
     notes: pd.DataFrame
     automatic: int
     reused: int
+    learned: int
 
 
 def outline_cases(
@@ -101,9 +105,10 @@ def outline_cases(
     """
     if out.resolve() == root.resolve():
         raise DataError(f"found --out {out}, the folder of the cases themselves; choose another --out")
-    wanted = cases["mask_path"].notna() & (cases["mask_source"] == str(MaskSource.READER))
-    todo = cases[~wanted | instead].reset_index(drop=True)
-    kept = cases[wanted & (not instead)].reset_index(drop=True)
+    drawn = cases["mask_path"].notna() & (cases["mask_source"] == str(MaskSource.READER))
+    # The networks have learned lesions of the breast: images of lymph nodes stay as they are.
+    chosen = (cases["site"] == str(Site.TUMOUR)) & (~drawn | instead)
+    todo, kept = (cases[rows].reset_index(drop=True) for rows in (chosen, ~chosen))
     if todo.empty:
         raise ConfigError(
             f"found an outline by a reader in each of {len(cases)} rows, expected rows without one; --replace outlines "
@@ -137,7 +142,37 @@ def outline_cases(
         tables.NOTES.conform(pd.DataFrame(notes)) if notes else tables.NOTES.empty(),
         len(rows),
         work.reused,
+        int(todo["image_id"].map(lambda name: image_key(str(name)) in segmenter.learned).sum()),
     )
+
+
+def write_outlined(found: OutlinedCases, root: Path, out: Path, provenance: Provenance) -> None:
+    """Write the tables, with what the ingest left out and noted before.
+
+    Parameters
+    ----------
+    found : OutlinedCases
+        From :func:`outline_cases`.
+    root : Path
+        Folder of the tables before.
+    out : Path
+        Folder of the new ones, where the images are already.
+    provenance : Provenance
+        Of the tables.
+    """
+    parts = {"exclusions": [found.exclusions], "notes": [found.notes]}
+    for table in (tables.EXCLUSIONS, tables.NOTES):
+        before = root / f"{table.name}.csv"
+        if before.is_file():
+            known = table.read(before)
+            if table is tables.NOTES:  # of images that are still there
+                known = known[known["image_id"].isin(set(found.cases["image_id"])) & (known["code"] != "mask_absent")]
+            parts[table.name].insert(0, known)
+    tables.CASES.write(found.cases, out / "cases.parquet", provenance)
+    for table in (tables.EXCLUSIONS, tables.NOTES):
+        filled = [part for part in parts[table.name] if len(part)]
+        content = pd.concat(filled, ignore_index=True) if filled else table.empty()
+        table.write(content, out / f"{table.name}.csv", provenance)
 
 
 class _Work:

@@ -6,7 +6,7 @@ It is written and verified like a bundle that predicts, may be a zip, may be sig
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from usdlr.core.hashing import SHORT
 from usdlr.core.provenance import code_state, package_versions
 from usdlr.imaging.components import LesionRules
 from usdlr.inference.bundle_files import SCHEMA, write_manifest
+from usdlr.inference.member import image_key
 from usdlr.inference.segmentation.expected import Expected
 from usdlr.inference.segmentation.segmenter import Segmenter
 from usdlr.inference.signing import require_signer
@@ -43,6 +44,7 @@ def write_segmenter(
     rules: LesionRules,
     expected: Expected | None,
     card: Mapping[str, Any],
+    learned: Iterable[str] = (),
 ) -> Path:
     """Write a bundle that outlines.
 
@@ -60,6 +62,8 @@ def write_segmenter(
         How good outlines have been out of fold; ``None`` where nothing was outlined.
     card : mapping
         What the bundle says about itself; no patient rows.
+    learned : iterable of str
+        Ids of the image sets that the networks learned from; their keys are kept, which name nobody.
 
     Returns
     -------
@@ -78,6 +82,7 @@ def write_segmenter(
             "rules": rules.as_dict(),
             "expected": None if expected is None else expected.as_dict(),
             "members": list(members),
+            "learned": sorted({image_key(name) for name in learned}),
         },
     )
     content = {
@@ -117,6 +122,7 @@ def load_segmenter(path: Path, *, member: str | None = None, public_key: Path | 
         rules = LesionRules(**stored["rules"])
         expected = None if stored["expected"] is None else Expected.from_dict(stored["expected"])
         names = [str(name) for name in stored["members"]]
+        learned = frozenset(str(key) for key in stored.get("learned", []))
     except BundleError:
         raise
     except UNBUILDABLE as error:
@@ -134,7 +140,7 @@ def load_segmenter(path: Path, *, member: str | None = None, public_key: Path | 
         if not weights.is_file():
             raise BundleError(f"found no {MEMBERS}/{weights.name} in {path}, expected it; copy the bundle again")
         networks.append(read_network(weights, network))
-    return Segmenter(networks, rules, expected, files.digest[:SHORT])
+    return Segmenter(networks, rules, expected, files.digest[:SHORT], learned)
 
 
 def identify_segmenter(path: Path, *, public_key: Path | None = None) -> str:

@@ -106,6 +106,8 @@ class Segmenter:
         How good outlines have been; ``None`` while that is being measured, or where nothing was outlined.
     segmenter_id : str
         First 12 digits of the bundle's hash; empty before there is one.
+    learned : frozenset of str
+        Keys of the images that the networks learned from, see :func:`usdlr.inference.member.image_key`.
     mirrored : bool
         Whether the mirror image is asked too.
     scales : tuple of float
@@ -118,6 +120,7 @@ class Segmenter:
     rules: LesionRules
     expected: Expected | None = None
     segmenter_id: str = ""
+    learned: frozenset[str] = frozenset()
     mirrored: bool = True
     scales: tuple[float, ...] = SCALES
     closer: bool = True
