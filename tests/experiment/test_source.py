@@ -58,6 +58,14 @@ def test_every_tumour_is_the_softwares(few: Path, disc_bundle: Path, tmp_path: P
     )
 
 
+def test_software_that_finds_nothing_stops_the_run(few: Path, disc_bundle: Path, tmp_path: Path) -> None:
+    members = {path.stem: load_file(path) for path in sorted((disc_bundle / "members").iterdir())}
+    rules = replace(RULES, smallest_mm=90.0)
+    write_segmenter(tmp_path / "blind", members=members, network=NETWORK, rules=rules, expected=None, card={})
+    with pytest.raises(DataError, match="in any of 7 image sets, expected one in most; of most is said"):
+        ingest_source(_config(few, tmp_path / "blind"), few, "simulated", tmp_path / "ingest")
+
+
 def _knowing(bundle: Path, target: Path, image_id: str) -> Path:
     """The bundle, had its networks learned from an image."""
     members = {path.stem: load_file(path) for path in sorted((bundle / "members").iterdir())}

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from usdlr.core import tables
-from usdlr.core.errors import LeakError
+from usdlr.core.errors import DataError, LeakError
 from usdlr.core.hashing import file_hash
 from usdlr.core.provenance import Provenance
+from usdlr.core.types import MaskSource
 from usdlr.experiment.config import ExperimentConfig
 from usdlr.inference.member import image_key
 from usdlr.inference.segmentation import Segmenter, identify_segmenter, load_segmenter
@@ -63,6 +64,12 @@ def ingest_source(config: ExperimentConfig, root: Path, centre: str, folder: Pat
     segmenter = load_segmenter(Path(config.data.segmenter))
     require_strangers(segmenter, cases)
     found = outline_cases(segmenter, cases, before, folder, instead=True, relative_diameter=settings.relative_diameter)
+    if not (found.cases["mask_source"] == str(MaskSource.AUTOMATIC)).any():
+        why = found.exclusions["sentence"].value_counts().index[0]
+        raise DataError(
+            f"found no lesion by data.segmenter ({segmenter.segmenter_id}) in any of {len(cases)} image sets, expected "
+            f"one in most; of most is said: {why}"
+        )
     inputs = {"cases": file_hash(before / "cases.parquet"), "segmenter": segmenter.segmenter_id}
     write_outlined(found, before, folder, Provenance("usdlr run: outlines", inputs, segmenter.rules.as_dict()))
     contours = before / "contours.csv"

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from tests.discs import FIT, NETWORK, disc_frame
 from usdlr.core.errors import ConfigError, DataError, LeakError
@@ -18,7 +19,7 @@ from usdlr.core.leak import Rows
 from usdlr.data.segmentation import Frame
 from usdlr.imaging.window import Window, look, paste
 from usdlr.models.segmentation import SegmentationNetwork
-from usdlr.tasks.segmentation.fit import fit_outliner
+from usdlr.tasks.segmentation.fit import fit_outliner, rising_average
 from usdlr.tasks.segmentation.settings import OutlineFitSettings
 from usdlr.tasks.segmentation.task import OutlineTask
 
@@ -195,3 +196,37 @@ def test_the_rate_rises_and_falls_to_nothing() -> None:
 def test_impossible_settings_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         OutlineFitSettings(**given)
+
+
+def weight(average: AveragedModel) -> float:
+    (only,) = average.module.parameters()
+    return float(only.detach())
+
+
+class TestAverage:
+    """A plain average of decay 0.995 is still half its random start after 139 steps."""
+
+    def followed(self, steps: int) -> float:
+        """The average of a weight that was 0 once and has been 1 since."""
+        layer = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(layer.weight)
+        average = AveragedModel(layer, multi_avg_fn=rising_average(0.995))
+        average.update_parameters(layer)
+        nn.init.ones_(layer.weight)
+        for _ in range(steps):
+            average.update_parameters(layer)
+        return weight(average)
+
+    def test_a_short_fit_forgets_its_start(self) -> None:
+        assert self.followed(1) > 0.8  # 1 - 2 / 11
+        assert self.followed(30) > 0.999
+
+    def test_it_rises_to_the_stated_decay(self) -> None:
+        layer = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(layer.weight)
+        average = AveragedModel(layer, multi_avg_fn=rising_average(0.995))
+        for _ in range(3000):
+            average.update_parameters(layer)
+        nn.init.ones_(layer.weight)
+        average.update_parameters(layer)
+        assert weight(average) == pytest.approx(0.005, rel=1e-4)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.hashing import derive_seed
@@ -27,6 +29,30 @@ from usdlr.tasks.segmentation.task import OutlineTask
 
 FEWEST = 2
 LAST = "last.ckpt"
+
+
+def rising_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """An exponential moving average that does not remember the random start: its decay rises to the stated one.
+
+    After ``n`` steps it is ``(1 + n) / (10 + n)``, so that a short fit keeps what it has learned.
+
+    Parameters
+    ----------
+    decay : float
+        Once it has risen.
+
+    Returns
+    -------
+    callable
+        For :class:`torch.optim.swa_utils.AveragedModel`: averaged tensors, which change, current ones, steps so far.
+    """
+
+    def update(averaged: Any, current: Any, steps: Any) -> None:
+        count = float(steps)
+        plain = get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))  # type: ignore[no-untyped-call]
+        plain(averaged, current, steps)
+
+    return update
 
 
 def fit_outliner(
@@ -106,7 +132,9 @@ def fit_outliner(
     latest = ModelCheckpoint(
         dirpath=checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    averaging: list[Callback] = [EMAWeightAveraging(decay=settings.average)] if settings.average else []
+    averaging: list[Callback] = []
+    if settings.average:
+        averaging.append(WeightAveraging(multi_avg_fn=rising_average(settings.average)))
     loggers = build_loggers(folder, name, settings.wandb)
     with quiet(), Progress(f"{name}: epochs", settings.epochs) as progress:
         trainer = pl.Trainer(
