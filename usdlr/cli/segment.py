@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from usdlr.cli.parsing import new_parser, parse
 from usdlr.core import tables
 from usdlr.core.errors import ConfigError
+from usdlr.core.files import write_json
 from usdlr.core.hashing import file_hash
-from usdlr.core.pool import one_thread
-from usdlr.core.provenance import Provenance
+from usdlr.core.pool import default_jobs, one_thread
+from usdlr.core.provenance import Provenance, package_versions
+from usdlr.inference.bundle import Bundle, load_bundle
 from usdlr.inference.segmentation import load_segmenter
 from usdlr.inference.segmentation.cases import OutlinedCases, outline_cases, write_outlined
+from usdlr.validation.contours import compare_contours
 
 
 def execute(argv: Sequence[str]) -> None:
@@ -39,12 +44,21 @@ def execute(argv: Sequence[str]) -> None:
         default=None,
         help="lengths relative to the lesion: its equivalent diameter in units, as data.ingest.relative_diameter",
     )
+    parser.add_argument(
+        "--model", type=str, default=None, help="bundle that predicts: what --replace changes in its answers, as a page"
+    )
+    parser.add_argument("--jobs", type=int, default=default_jobs(), help="processes side by side, for --model")
     parser.add_argument("--preview", type=int, default=0, help="draw contact sheets of that many cases")
     options = parse(parser, argv)
     if options.preview < 0 or (options.most is not None and options.most < 1):
         raise ConfigError("found --preview below 0 or --most below 1, expected whole numbers from there upward")
     if options.relative_diameter is not None and not options.relative_diameter > 0:
         raise ConfigError(f"found --relative-diameter {options.relative_diameter:g}, expected units above 0")
+    if options.model is not None and not options.replace:
+        raise ConfigError(
+            "found --model without --replace, expected both: readers' contours are what it is compared with"
+        )
+    model = None if options.model is None else load_bundle(Path(options.model))
     key = None if options.public_key is None else Path(options.public_key)
     segmenter = load_segmenter(Path(options.bundle), member=options.member, public_key=key)
     path, out = Path(options.cases), Path(options.out)
@@ -63,6 +77,8 @@ def execute(argv: Sequence[str]) -> None:
     inputs = {"cases": file_hash(path), "segmenter": segmenter.segmenter_id}
     write_outlined(found, path.parent, out, Provenance("usdlr segment", inputs, {**stated, "member": options.member}))
     _say(found, out)
+    if model is not None:
+        _judge(model, (cases, path.parent), (found.cases, out), out, jobs=options.jobs, by=segmenter.segmenter_id)
     if options.preview:
         # matplotlib is an extra and slow to import: only who asks for pictures needs it.
         from usdlr.report.contact_sheet import write_contact_sheets
@@ -85,3 +101,24 @@ def _say(found: OutlinedCases, out: Path) -> None:
         )
     if found.automatic:
         print("Outlines by software have to be confirmed by a reader before anything rests on them.")
+
+
+def _judge(
+    model: Bundle,
+    reader: tuple[pd.DataFrame, Path],
+    software: tuple[pd.DataFrame, Path],
+    out: Path,
+    *,
+    jobs: int,
+    by: str,
+) -> None:
+    # matplotlib is an extra and slow to import: only who asks for a page needs it.
+    from usdlr.report.contour_page import write_contour_page
+
+    compared = compare_contours(model, reader, software, out / ".effect", jobs=jobs)
+    write_json(out / "effect.json", compared.effect)
+    origin = {"model": model.bundle_id, "outlines by": by, "usdlr": str(package_versions()["usdlr"])}
+    page = write_contour_page(
+        compared.effect, compared.decisions, compared.labels, origin, out, notices=compared.notices
+    )
+    print(f"effect: {page}")

@@ -183,6 +183,22 @@ EFFECT_NOTE = (
     "The same model on the same axillae, given the reader's contours and the software's. Difference: software minus "
     "reader."
 )
+EFFECT_MEASURES: dict[str, tuple[str, str]] = {
+    "auc": ("area under the ROC curve", "1"),
+    "average_precision": ("average precision", "1"),
+    "brier": ("Brier score (0 is best)", "1"),
+    "sensitivity": ("sensitivity at the model's threshold", "1"),
+    "specificity": ("specificity at the model's threshold", "1"),
+}
+EFFECT_QUESTION = "What do contours by software, in place of readers', change in this model's answers?"
+EFFECT_LOST = (
+    "Axillae in which the software found no lesion have no answer by it and stand in no comparison: a missed tumour is "
+    "worse than a poor outline, and is counted apart."
+)
+EFFECT_CHANGE_CAPTION = (
+    "Probability with the software's contour against that with the reader's, one point per axilla; filled: positive. "
+    "Dashed: the model's thresholds. On the diagonal the contour changes nothing."
+)
 NO_EFFECT = "What a contour by software changes in a model's answers was not measured here."
 CONFIDENCE_CAPTION = "Dice against the score of the outline. {numbers}"
 
@@ -212,6 +228,22 @@ and patients may give other numbers.'
         f"The numbers are of the images of {told}, and of no others: other scanners, readers and patients may give "
         "other numbers."
     )
+
+
+def effect_summary(both: int, same: str, lost: int, lost_positive: int) -> str:
+    """The first sentences of a page on what other contours change.
+
+    Examples
+    --------
+    >>> effect_summary(205, "93 %", 5, 2)
+    'Of 205 axillae answered with both contours, 93 % stay in the same group. In 5 axillae the software found no \
+lesion, 2 of them positive.'
+    """
+    told = f"Of {both} axillae answered with both contours, {same} stay in the same group."
+    if not lost:
+        return f"{told} The software found a lesion in every axilla."
+    where = "1 axilla" if lost == 1 else f"{lost} axillae"
+    return f"{told} In {where} the software found no lesion, {lost_positive} of them positive."
 
 
 def difference_name(key: str) -> str:

@@ -1,0 +1,101 @@
+"""The same model on readers' contours and on others: equal contours change nothing, larger ones do."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from usdlr.cli.main import main
+from usdlr.core import tables
+from usdlr.core.errors import DataError
+from usdlr.core.provenance import Provenance
+from usdlr.core.types import MaskSource
+from usdlr.inference.bundle import load_bundle
+from usdlr.report.contour_page import write_contour_page
+from usdlr.validation.contours import ContourComparison, compare_contours
+
+
+@pytest.fixture(scope="module")
+def cases(run_folder: Path) -> pd.DataFrame:
+    """Of the first twelve patients."""
+    table = tables.CASES.read(run_folder / "cases.parquet")
+    first = table["patient_id"].drop_duplicates().head(12)
+    return table[table["patient_id"].isin(first)].reset_index(drop=True)
+
+
+def _by_software(cases: pd.DataFrame, root: Path, folder: Path, grown: int) -> tuple[pd.DataFrame, Path]:
+    """The table as if software had drawn its contours, each larger by some pixels."""
+    for name in [column for column in cases if str(column).endswith("_path")]:
+        for path in cases[name].dropna().map(str):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / path, folder / path)
+    kernel = np.ones((2 * grown + 1, 2 * grown + 1), np.uint8)
+    for path in cases["mask_path"].map(str):
+        mask = cv2.imread(str(folder / path), cv2.IMREAD_UNCHANGED)
+        assert mask is not None
+        cv2.imwrite(str(folder / path), cv2.dilate(mask, kernel))
+    return cases.assign(mask_source=str(MaskSource.AUTOMATIC)), folder
+
+
+def _compared(run_folder: Path, cases: pd.DataFrame, folder: Path, grown: int) -> ContourComparison:
+    software = _by_software(cases, run_folder, folder / "software", grown)
+    bundle = load_bundle(run_folder / "bundle")
+    return compare_contours(bundle, (cases, run_folder), software, folder / "work", jobs=1, replicates=200)
+
+
+def test_equal_contours_change_no_answer(run_folder: Path, cases: pd.DataFrame, tmp_path: Path) -> None:
+    found = _compared(run_folder, cases, tmp_path, 0)
+    for stage in found.effect["stages"].values():
+        assert stage["change"]["size"]["value"] == 0
+    assert found.effect["groups"]["same"]["value"] == 1
+    assert found.effect["axillae"]["without_software"] == 0
+    # Simulated patients who made this very model: the page has to say both.
+    assert {kind for kind, _ in found.notices} == {"simulated", "conflict"}
+
+
+def test_larger_contours_do(run_folder: Path, cases: pd.DataFrame, tmp_path: Path) -> None:
+    found = _compared(run_folder, cases, tmp_path, 6)
+    assert found.effect["stages"]["sln"]["change"]["size"]["value"] > 0
+    page = write_contour_page(
+        found.effect, found.decisions, found.labels, {"model": "m"}, tmp_path, notices=found.notices
+    )
+    told = page.read_text(encoding="utf-8")
+    assert "computer-made images" in told
+    assert "were used to make this model" in told
+    assert "sensitivity at the model&#39;s threshold" in told or "sensitivity at the model's threshold" in told
+    assert (tmp_path / "figures" / "contour_effect.svg").is_file()
+
+
+def test_without_a_readers_contour_there_is_nothing_to_compare(
+    run_folder: Path, cases: pd.DataFrame, tmp_path: Path
+) -> None:
+    drawn = cases.assign(mask_source=str(MaskSource.AUTOMATIC))
+    bundle = load_bundle(run_folder / "bundle")
+    with pytest.raises(DataError, match="no contour by a reader"):
+        compare_contours(bundle, (drawn, run_folder), (drawn, run_folder), tmp_path, jobs=1)
+
+
+def test_from_the_command_line(
+    run_folder: Path, disc_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outlined, predicted and judged in one command; a model alone is a mistake."""
+    table = tables.CASES.read(run_folder / "cases.parquet")
+    few = table[table["patient_id"].isin(table["patient_id"].drop_duplicates().head(6))]
+    before, _ = _by_software(few, run_folder, tmp_path / "tables", 0)
+    tables.CASES.write(
+        before.assign(mask_source=str(MaskSource.READER)),
+        tmp_path / "tables" / "cases.parquet",
+        Provenance("test", {}, {}),
+    )
+    words = ["segment", "--bundle", str(disc_bundle), "--cases", str(tmp_path / "tables" / "cases.parquet")]
+    words += ["--out", str(tmp_path / "out"), "--model", str(run_folder / "bundle"), "--jobs", "1"]
+    assert main(words) == 2
+    assert "--model without --replace" in capsys.readouterr().err
+    assert main([*words, "--replace"]) == 0
+    assert "effect.html" in capsys.readouterr().out
+    assert (tmp_path / "out" / "effect.json").is_file()
