@@ -116,7 +116,7 @@ def test_no_line_is_lost_between_mask_and_outline(proposing: Proposing, image: I
 
 
 def test_what_cannot_be_outlined(proposing: Proposing, image: ImageRecord, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="picture of the axilla"):
+    with pytest.raises(DataError, match="picture of the axilla, expected one of the tumour"):
         proposing.propose(replace(image, site=Site.AXILLA), Pointed())
     with pytest.raises(InputError, match="without a box and without a point inside"):
         proposing.propose(image, Pointed(outside=(((3.0, 4.0),),)))

@@ -15,7 +15,6 @@ import numpy as np
 
 from usdlr.core.errors import DataError
 from usdlr.core.modalities import BMODE
-from usdlr.core.types import Site
 from usdlr.core.units import Spacing
 from usdlr.imaging.image import BoolArray
 from usdlr.imaging.prompt import Prompt
@@ -114,6 +113,11 @@ class Outliner:
         if ask.image is None:
             _warm_up(segmenter)
             return ()
+        if ask.image.site is not segmenter.site:
+            raise DataError(
+                f"found a picture of the {ask.image.site}, expected one of the {segmenter.site}, which the software "
+                "has learned to outline; draw the contour by hand"
+            )
         picture, prompt = self._picture(ask.image), ask.pointed.prompt()
         found = segmenter.find(picture) if prompt is None else segmenter.follow(picture, prompt)
         if not found.lesions:
@@ -172,13 +176,9 @@ class Proposing:
         Raises
         ------
         InputError
-            If the picture is not of a tumour, nothing there looks like a lesion, or there is no answer in time.
+            If the picture is of another site than the networks have learned, nothing there looks like a lesion, or
+            there is no answer in time.
         """
-        if image.site is not Site.TUMOUR:
-            raise DataError(
-                "found a picture of the axilla, expected one of the tumour, which the software has learned to outline; "
-                "draw the contour by hand"
-            )
         found = self._desk.ask(Ask(image, pointed))
         assert isinstance(found, tuple)
         return found

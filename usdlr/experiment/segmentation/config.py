@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from usdlr.core.errors import ConfigError
+from usdlr.core.types import Site
 from usdlr.evaluation.instances import COVERED, SMALLEST_MM
 from usdlr.imaging.components import LesionRules
 from usdlr.ingest.settings import IngestSettings
@@ -23,6 +24,9 @@ class OutlineData:
         Name of the centre adapter.
     root : str or None
         Folder of the centre's export; machines differ, so it is given on the command line.
+    site : str
+        What is outlined: ``tumour``, or ``axilla`` for its lymph nodes. Each has networks of its own; images of the
+        other are left out.
     ingest : IngestSettings
         Field of view, drawn marks, repair of contours.
     external : dict of str to str or None
@@ -34,11 +38,14 @@ class OutlineData:
 
     centre: str
     root: str | None = None
+    site: str = str(Site.TUMOUR)
     ingest: IngestSettings = field(default_factory=IngestSettings)
     external: dict[str, str | None] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.site not in set(map(str, Site)):
+            raise ConfigError(f"found data.site = {self.site!r}, expected {' or '.join(map(str, Site))}")
         if self.ingest.relative_diameter is not None:
             raise ConfigError(
                 "found data.ingest.relative_diameter, a scale that follows from the outline, in an experiment that "

@@ -16,6 +16,7 @@ from usdlr.core.files import write_atomic, write_json
 from usdlr.core.hashing import derive_seed
 from usdlr.core.progress import say
 from usdlr.core.provenance import Provenance, code_state, package_versions
+from usdlr.core.types import Site
 from usdlr.data.segmentation import Frame
 from usdlr.decision import wording_outlines as words
 from usdlr.evaluation.outline_means import paired_difference
@@ -55,6 +56,7 @@ def write_outline_results(config: SegmentationConfig, layout: OutlineLayout, pro
         rules=config.lesions,
         expected=expected,
         card=_card(config, layout, metrics),
+        site=Site(config.data.site),
         learned=tables.CASES.read(layout.cases(DEVELOPMENT))["image_id"].astype(str),
     )
     write_outline_report(

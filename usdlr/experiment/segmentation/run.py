@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from usdlr.core import tables
-from usdlr.core.errors import ConfigError
+from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.files import write_text
 from usdlr.core.hashing import file_hash, files_state
 from usdlr.core.journal import Journal
@@ -18,13 +18,15 @@ from usdlr.core.leak import require_disjoint
 from usdlr.core.pool import one_thread, run_all
 from usdlr.core.progress import say
 from usdlr.core.provenance import Provenance, package_versions
-from usdlr.core.types import Split
+from usdlr.core.types import Site, Split
 from usdlr.experiment.config import flat
 from usdlr.experiment.segmentation.config import SegmentationConfig
 from usdlr.experiment.segmentation.folds import outline_splits
 from usdlr.experiment.segmentation.jobs import OutlineFitJob, OutlineJob
 from usdlr.experiment.segmentation.layout import DEVELOPMENT, OutlineLayout
 from usdlr.experiment.segmentation.results import write_outline_results
+from usdlr.inference.predictor import exclusion_table
+from usdlr.inference.sites import Reason, unread
 from usdlr.ingest.adapter import adapter_named, require_folder
 from usdlr.ingest.centres import load_all
 from usdlr.ingest.duplicates import fingerprint_table, require_disjoint_pictures, same_picture
@@ -123,6 +125,8 @@ class _Run:
         then, now = flat(stored), flat(self.config.as_dict())
         free = ("jobs", "data.root", "data.external", "network.weights_file", "judge", "lesions", "name", "question")
         for key in sorted(then.keys() | now.keys()):
+            if key == "data.site" and key not in then:  # a run of a version that knew tumours alone
+                then[key] = str(Site.TUMOUR)
             if then.get(key) != now.get(key) and not key.startswith(free):
                 raise ConfigError(
                     f"found a run with {key} = {then.get(key)!r} in {self.layout.out}, asked for {now.get(key)!r}; "
@@ -131,6 +135,7 @@ class _Run:
 
     def _ingest(self, source: str) -> None:
         centre, root = self._sources()[source]
+        site = self.config.data.site
         layout, settings = self.layout, self.config.data.ingest
         folder = layout.ingested(source)
 
@@ -139,10 +144,21 @@ class _Run:
             free, failed = lesion_free(root, centre, folder, settings=settings, jobs=self.config.jobs)
             tables.CASES.write(free, layout.lesion_free(source), self._provenance())
             excluded = pd.concat([tables.EXCLUSIONS.read(folder / "exclusions.csv"), failed], ignore_index=True)
+            cases = tables.CASES.read(layout.cases(source))
+            other = unread(cases, [self.config.data.site])
+            if other:
+                excluded = pd.concat([excluded, exclusion_table(cases, _of_site(other, site), "cohort")])
+                kept = cases[~cases["image_id"].isin(list(other))].reset_index(drop=True)
+                if kept.empty:
+                    raise DataError(
+                        f"found no image of the {site} among {len(cases)} of {source}, expected some; correct data.site"
+                    )
+                tables.CASES.write(kept, layout.cases(source), self._provenance())
             tables.EXCLUSIONS.write(excluded, layout.exclusions(source), self._provenance())
 
         outputs = [layout.cases(source), layout.lesion_free(source), layout.exclusions(source)]
-        self.journal.step(f"ingest-{source}", [settings.as_dict(), centre, self.states[source]], outputs, work)
+        key = [settings.as_dict(), centre, self.states[source], *([] if site == str(Site.TUMOUR) else [site])]
+        self.journal.step(f"ingest-{source}", key, outputs, work)
 
     def _split(self) -> None:
         config, layout = self.config, self.layout
@@ -206,6 +222,12 @@ class _Run:
 
     def _provenance(self) -> Provenance:
         return Provenance("usdlr fit_segmenter", self.inputs, self.config.identity(), self.config.seed)
+
+
+def _of_site(other: Mapping[str, Reason], site: str) -> dict[str, Reason]:
+    """Of another site than the one that is learned."""
+    sentence = f"found an image of another site, expected the {site}, whose outlines are learned here; leave it out"
+    return {name: (code, sentence) for name, (code, _) in other.items()}
 
 
 def _with_folder(cases: pd.DataFrame, layout: OutlineLayout, source: str) -> pd.DataFrame:

@@ -106,13 +106,13 @@ def outline_cases(
     if out.resolve() == root.resolve():
         raise DataError(f"found --out {out}, the folder of the cases themselves; choose another --out")
     drawn = cases["mask_path"].notna() & (cases["mask_source"] == str(MaskSource.READER))
-    # The networks have learned lesions of the breast: images of lymph nodes stay as they are.
-    chosen = (cases["site"] == str(Site.TUMOUR)) & (~drawn | instead)
+    # Who has learned tumours does not outline lymph nodes, nor the other way round: those rows stay as they are.
+    chosen = (cases["site"] == str(segmenter.site)) & (~drawn | instead)
     todo, kept = (cases[rows].reset_index(drop=True) for rows in (chosen, ~chosen))
     if todo.empty:
         raise ConfigError(
-            f"found an outline by a reader in each of {len(cases)} rows, expected rows without one; --replace outlines "
-            "them all the same"
+            f"found an outline by a reader in each of {len(cases)} rows, or images of another site than the "
+            f"{segmenter.site}, expected rows without one; --replace outlines them all the same"
         )
     if most is not None:
         segmenter = replace(segmenter, rules=replace(segmenter.rules, most=most))

@@ -19,6 +19,7 @@ from usdlr.core.errors import BundleError, DataError, InputError
 from usdlr.core.files import read_json, write_json
 from usdlr.core.hashing import SHORT
 from usdlr.core.provenance import code_state, package_versions
+from usdlr.core.types import Site
 from usdlr.imaging.components import LesionRules
 from usdlr.inference.bundle_files import SCHEMA, write_manifest
 from usdlr.inference.member import image_key
@@ -44,6 +45,7 @@ def write_segmenter(
     rules: LesionRules,
     expected: Expected | None,
     card: Mapping[str, Any],
+    site: Site = Site.TUMOUR,
     learned: Iterable[str] = (),
 ) -> Path:
     """Write a bundle that outlines.
@@ -62,6 +64,8 @@ def write_segmenter(
         How good outlines have been out of fold; ``None`` where nothing was outlined.
     card : mapping
         What the bundle says about itself; no patient rows.
+    site : Site
+        What they have learned to outline.
     learned : iterable of str
         Ids of the image sets that the networks learned from; their keys are kept, which name nobody.
 
@@ -82,6 +86,7 @@ def write_segmenter(
             "rules": rules.as_dict(),
             "expected": None if expected is None else expected.as_dict(),
             "members": list(members),
+            "site": str(site),
             "learned": sorted({image_key(name) for name in learned}),
         },
     )
@@ -122,6 +127,7 @@ def load_segmenter(path: Path, *, member: str | None = None, public_key: Path | 
         rules = LesionRules(**stored["rules"])
         expected = None if stored["expected"] is None else Expected.from_dict(stored["expected"])
         names = [str(name) for name in stored["members"]]
+        site = Site(stored.get("site", Site.TUMOUR))
         learned = frozenset(str(key) for key in stored.get("learned", []))
     except BundleError:
         raise
@@ -140,7 +146,7 @@ def load_segmenter(path: Path, *, member: str | None = None, public_key: Path | 
         if not weights.is_file():
             raise BundleError(f"found no {MEMBERS}/{weights.name} in {path}, expected it; copy the bundle again")
         networks.append(read_network(weights, network))
-    return Segmenter(networks, rules, expected, files.digest[:SHORT], learned)
+    return Segmenter(networks, rules, expected, files.digest[:SHORT], site, learned)
 
 
 def identify_segmenter(path: Path, *, public_key: Path | None = None) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, label
 
+from usdlr.core.types import Site
 from usdlr.core.units import Spacing
 from usdlr.imaging.components import Labels, Lesion, LesionRules, find_lesions
 from usdlr.imaging.image import BoolArray, FloatArray
@@ -106,6 +107,8 @@ class Segmenter:
         How good outlines have been; ``None`` while that is being measured, or where nothing was outlined.
     segmenter_id : str
         First 12 digits of the bundle's hash; empty before there is one.
+    site : Site
+        What the networks have learned to outline: tumours, or the lymph nodes of the axilla.
     learned : frozenset of str
         Keys of the images that the networks learned from, see :func:`usdlr.inference.member.image_key`.
     mirrored : bool
@@ -120,6 +123,7 @@ class Segmenter:
     rules: LesionRules
     expected: Expected | None = None
     segmenter_id: str = ""
+    site: Site = Site.TUMOUR
     learned: frozenset[str] = frozenset()
     mirrored: bool = True
     scales: tuple[float, ...] = SCALES
