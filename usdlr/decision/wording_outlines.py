@@ -35,6 +35,7 @@ average, and lay 0.6 mm from it"
 
 
 _RESTS = "The contour is software's"
+_WAITS, _CONFIRMED = " and has to be confirmed by a reader.", "; a reader has confirmed it."
 
 
 def rests_on_software(dice: float, error_mm: float) -> str:
@@ -56,7 +57,22 @@ confirmed by a reader."
     known = [] if math.isnan(dice) else [f"expected Dice with a reader's: {dice:.2f}"]
     known += [] if math.isnan(error_mm) else [f"expected distance: {error_mm:.1f} mm"]
     told = f" ({'; '.join(known)})" if known else ""
-    return f"{_RESTS}{told} and has to be confirmed by a reader."
+    return f"{_RESTS}{told}{_WAITS}"
+
+
+def confirmed_by_reader(reason: str) -> str:
+    """A decision's reason once a reader has confirmed the contours that it rests on.
+
+    Examples
+    --------
+    >>> confirmed_by_reader(f"Below the threshold. {rests_on_software(0.87, 0.62)}")
+    "Below the threshold. The contour is software's (expected Dice with a reader's: 0.87; expected distance: 0.6 mm); \
+a reader has confirmed it."
+    >>> confirmed_by_reader("Below the threshold.")
+    'Below the threshold.'
+    """
+    own, found, rest = reason.rpartition(_WAITS)
+    return f"{own}{_CONFIRMED}{rest}" if found else reason
 
 
 def over_redrawn(stage: Stage, low: float, high: float, *, n: int, mean_abs_mm: float) -> str:

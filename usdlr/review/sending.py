@@ -24,7 +24,7 @@ from usdlr.review.records import AxillaRecord
 from usdlr.review.store import schema
 from usdlr.review.store.audit import SYSTEM, append, events_of
 from usdlr.review.store.engine import Store, StoreAwayError
-from usdlr.review.store.reading import axilla, models, record_of, told_of
+from usdlr.review.store.reading import axilla, models, record_of, standing
 
 SENDING: Final = "sending"
 SENT: Final = "sent"
@@ -324,7 +324,7 @@ def begin(
         record = record_of(connection, token)
         if record is None:
             raise InputError("found no axilla of that address, expected one of the list; open it from the worklist")
-        now = told_of(connection, record).state()
+        now = standing(connection, record)
         # First: who must not know the answer yet must not learn from a refusal what others did either.
         refused = why_not(now, account, reading)
         if refused:
@@ -384,7 +384,7 @@ def _as_it_stands(store: Store, token: str) -> _Standing:
         if record is None:
             raise DataError("found no axilla of that address, expected one of the list; load the list again")
         log = events_of(connection, token)
-        now = told_of(connection, record).state()
+        now = standing(connection, record)
         told = _explanation(connection, token)
         place = schema.picture
         kept = connection.execute(select(place.c.name, place.c.content).where(place.c.axilla == token))

@@ -13,6 +13,8 @@ import pytest
 from tests.review.store.made import model_record
 from tests.review.web.made import PASSWORD, Browser, Oracle, pictures, records
 from usdlr.core.types import MaskSource
+from usdlr.decision.wording_outlines import rests_on_software
+from usdlr.decision.wording_review import AUTOMATIC_CONTOUR
 from usdlr.review.acts import Role, Status
 from usdlr.review.records import AxillaRecord
 from usdlr.review.settings import ReviewSettings
@@ -84,6 +86,31 @@ def test_a_verdict_waits_until_each_contour_by_software_is_settled(
     assert "The automatic contour is right" not in page()
     assert anna.act(record.token, 3, "accept").status_code == 303
     assert state(store, record.token).status is Status.REVIEWED
+
+
+def test_what_is_confirmed_no_longer_asks_for_it(tmp_path: Path, store: Store, record: AxillaRecord) -> None:
+    """In the reason and among the warnings, on pages, papers and in archives; not before the last one is confirmed."""
+    own, asks = "Below the threshold.", rests_on_software(0.8, 0.9)
+    answer = replace(record.answer, reason=f"{own} {asks}", warnings=(*record.answer.warnings, AUTOMATIC_CONTOUR))
+    load_axillae(store, [replace(record, answer=answer)])
+    pictures(tmp_path)
+    create_account(store, "ben", "Dr Ben", Role.REVIEWER, PASSWORD, by=None)
+    ben = Browser(create_app(store, settings=ReviewSettings(), live=Oracle()))
+    assert ben.sign_in("ben").status_code == 303
+    first, second = (image.token for image in record.images)
+
+    def told() -> tuple[str, bool]:
+        now = state(store, record.token)
+        return now.answer.reason, AUTOMATIC_CONTOUR in now.answer.warnings
+
+    assert told() == (f"{own} {asks}", True)
+    assert ben.act(record.token, state(store, record.token).version, "confirm", image=first).status_code == 303
+    assert told() == (f"{own} {asks}", True), "the other one still waits"
+    assert ben.act(record.token, state(store, record.token).version, "confirm", image=second).status_code == 303
+    reason, warned = told()
+    assert not warned
+    assert reason.endswith("expected distance: 0.9 mm); a reader has confirmed it.")
+    assert "has to be confirmed" not in unescape(ben.get(f"/axillae/{record.token}").text)
 
 
 def test_nothing_is_expected_of_a_redrawn_contour(record: AxillaRecord, anna: Browser) -> None:

@@ -19,6 +19,7 @@ from usdlr.review.outlines import mask_of
 from usdlr.review.proposing import Proposing
 from usdlr.review.settings import ReviewSettings
 from usdlr.review.store.audit import events
+from usdlr.review.store.checking import check
 from usdlr.review.store.reading import state
 
 SHAPE = (200, 300)
@@ -98,6 +99,7 @@ def test_what_was_begun_by_software_says_so_for_good(site: Made, proposing: Prop
     body |= {"seen": state(site.store, token).version, "key": "by-hand-1", "proposed": False}
     assert anna.scripted(f"/axillae/{token}/contours/{image}", body).status_code == 200
     assert "proposed" not in [one for one in events(site.store) if one.token == token][-1].after
+    assert check(site.store).whole, "requests of both kinds are those that the log tells of"
 
 
 def test_who_may_ask_and_for_what(site: Made) -> None:

@@ -13,16 +13,16 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from usdlr.core.errors import InputError
-from usdlr.core.types import MaskSource
 from usdlr.review.acts import VERDICTS, Account, Act, Action, AxillaState, Event, Reading, Role
 from usdlr.review.plain import to_plain
 from usdlr.review.records import AxillaRecord
+from usdlr.review.settled import by_software
 from usdlr.review.store import schema
 from usdlr.review.store.audit import append
 from usdlr.review.store.demands import check
 from usdlr.review.store.engine import Store
 from usdlr.review.store.loading import shown
-from usdlr.review.store.plain import canonical, text_hash
+from usdlr.review.store.plain import request_hash
 from usdlr.review.store.reading import forget_explanation, record_of, told_of
 from usdlr.review.store.told import Told
 
@@ -106,7 +106,7 @@ def act(
     """
     check(action)
     # Without the model's answer: asked a second time, it may have other contours of other readers in it.
-    content = text_hash(canonical([account.name, to_plain(replace(action, answer=None))]))
+    content = request_hash(account.name, to_plain(replace(action, answer=None)))
     with store.writing() as connection:
         earlier = _earlier(connection, action.key, content)
         if earlier is not None:
@@ -206,10 +206,8 @@ def _fits(
 
 def _require_confirmed(record: AxillaRecord, found: Told) -> None:
     """Refuse a verdict that would rest on a contour by software at which nobody has looked."""
-    for image in record.images:
-        counts = not found.used or image.token in found.used
-        settled = image.token in found.confirmed or image.token in found.outlines
-        if image.mask_source is MaskSource.AUTOMATIC and counts and not settled:
+    for image in by_software(record, found.used, found.outlines):
+        if image.token not in found.confirmed:
             raise InputError(
                 f"found the contour of image {image.number} drawn by software and confirmed by nobody, expected a "
                 "reader's eye on it before a verdict; confirm it below the picture, redraw it, or leave the image out"

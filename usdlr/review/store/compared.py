@@ -17,7 +17,7 @@ from usdlr.review.store import schema
 from usdlr.review.store.acting import projected
 from usdlr.review.store.audit import event_of
 from usdlr.review.store.loading import content_of, search_text, shown
-from usdlr.review.store.plain import canonical, text_hash
+from usdlr.review.store.plain import canonical, request_hash, text_hash
 from usdlr.review.store.reading import answered_at
 from usdlr.review.store.told import LOADED, Told, told
 
@@ -170,7 +170,7 @@ def _requests(one: Kept, events: list[Event]) -> Iterator[str]:
             continue  # lists of numbers are compared for the whole store
         plain = {"act": event.kind, "token": event.token, "seen": event.before["version"], "answer": None}
         plain |= {"key": event.after["request"]} | {name: event.after.get(name, none) for name, none in _ASKED.items()}
-        content = text_hash(canonical([event.account, plain]))
+        content = request_hash(event.account, plain | {"proposed": event.after.get("proposed", "")})
         if (request.key, request.content) != (event.after["request"], content):
             yield f"has another request than event {event.number} tells"
 

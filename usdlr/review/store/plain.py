@@ -119,3 +119,27 @@ def alike(first: Any, second: Any, *, within: float = 2e-6) -> bool:
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(alike(a, b, within=within) for a, b in zip(first, second, strict=True))
     return type(first) is type(second) and bool(first == second)
+
+
+def request_hash(account: str, plain: Mapping[str, Any]) -> str:
+    """What names the content of a request: sent twice, it is recognised.
+
+    Parameters
+    ----------
+    account : str
+        Name of who asks.
+    plain : mapping
+        The :class:`~usdlr.review.acts.Action` as plain data, without the model's answer.
+
+    Examples
+    --------
+    A field that older versions did not know leaves no trace while it is empty, so that their requests are still known.
+
+    >>> request_hash("anna", {"act": "accept"}) == request_hash("anna", {"act": "accept", "proposed": ""})
+    True
+    """
+    kept = {name: value for name, value in plain.items() if name not in _LATER or value}
+    return text_hash(canonical([account, kept]))
+
+
+_LATER = frozenset({"proposed"})

@@ -12,6 +12,7 @@ from usdlr.core.errors import InputError
 from usdlr.review.acts import Act, AxillaState, Event
 from usdlr.review.plain import from_plain
 from usdlr.review.records import AxillaRecord, ImageRecord, ModelRecord
+from usdlr.review.settled import as_settled
 from usdlr.review.store import schema
 from usdlr.review.store.audit import events_of
 from usdlr.review.store.engine import Store
@@ -76,7 +77,7 @@ def state(store: Store, token: str) -> AxillaState:
         record = record_of(connection, token)
         if record is None:
             raise InputError("found no axilla of that address, expected one of the list; open it from the worklist")
-        return told_of(connection, record).state()
+        return standing(connection, record)
 
 
 def record_of(connection: Connection, token: str) -> AxillaRecord | None:
@@ -94,6 +95,11 @@ def record_of(connection: Connection, token: str) -> AxillaRecord | None:
 def told_of(connection: Connection, record: AxillaRecord) -> Told:
     """What an axilla's events tell, as a transaction sees them."""
     return told(record.answer, events_of(connection, record.token), displays_of(connection))
+
+
+def standing(connection: Connection, record: AxillaRecord) -> AxillaState:
+    """Where an axilla stands, as a transaction sees it and as pages, papers and archives are told."""
+    return as_settled(told_of(connection, record).state(), record)
 
 
 def displays_of(connection: Connection) -> dict[str, str]:
