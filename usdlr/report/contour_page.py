@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from usdlr.core.files import write_together
 from usdlr.core.types import Stage
 from usdlr.decision import wording_outlines as words
-from usdlr.decision.numbers import estimate_text, rate_text
+from usdlr.decision.numbers import estimate_text, interval, rate_text
 from usdlr.decision.wording import NOT_A_MEDICAL_DEVICE
 from usdlr.decision.wording_intervals import NAMES
 from usdlr.report.document import Block, Document, Figure, Notice, PageTable, Points, Section
@@ -136,8 +136,11 @@ def _measures(stage: Stage, told: Mapping[str, Any]) -> PageTable:
         for name, own in told["measures"].items()
     ]
     change = told["change"]
-    rows.append(("change of the probability, mean", "", "", estimate_text(change["mean"])))
-    rows.append(("size of the change, mean", "", "", estimate_text(change["size"])))
+    over = f"of all {change['mean']['n']} axillae"
+    rows.append((f"change of the probability {over}, mean", "", "", estimate_text(change["mean"])))
+    rows.append((f"size of that change {over}, mean", "", "", estimate_text(change["size"])))
+    if change["limits"] is not None:
+        rows.append((f"95 % limits of agreement {over}", "", "", interval(*change["limits"])))
     head = ("measure", "reader's contours", "software's contours", "difference")
     title = f"{NAMES[stage]}, {told['n']} axillae of known status, {told['positives']} positive"
     return PageTable(title, head, tuple(rows), (words.EFFECT_NOTE,))

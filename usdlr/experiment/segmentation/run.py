@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from usdlr.experiment.segmentation.jobs import OutlineFitJob, OutlineJob
 from usdlr.experiment.segmentation.layout import DEVELOPMENT, OutlineLayout
 from usdlr.experiment.segmentation.results import write_outline_results
 from usdlr.inference.predictor import exclusion_table
-from usdlr.inference.sites import Reason, unread
+from usdlr.inference.sites import unread
 from usdlr.ingest.adapter import adapter_named, require_folder
 from usdlr.ingest.centres import load_all
 from usdlr.ingest.duplicates import fingerprint_table, require_disjoint_pictures, same_picture
@@ -142,18 +142,19 @@ class _Run:
         def work() -> None:
             ingest(root, centre, folder, jobs=self.config.jobs, settings=settings)
             free, failed = lesion_free(root, centre, folder, settings=settings, jobs=self.config.jobs)
-            tables.CASES.write(free, layout.lesion_free(source), self._provenance())
-            excluded = pd.concat([tables.EXCLUSIONS.read(folder / "exclusions.csv"), failed], ignore_index=True)
             cases = tables.CASES.read(layout.cases(source))
-            other = unread(cases, [self.config.data.site])
-            if other:
-                excluded = pd.concat([excluded, exclusion_table(cases, _of_site(other, site), "cohort")])
-                kept = cases[~cases["image_id"].isin(list(other))].reset_index(drop=True)
-                if kept.empty:
-                    raise DataError(
-                        f"found no image of the {site} among {len(cases)} of {source}, expected some; correct data.site"
-                    )
+            kept, other = _of_site(cases, site)
+            if kept.empty:
+                raise DataError(
+                    f"found no image of the {site} among {len(cases)} of {source}, expected some; correct data.site"
+                )
+            if len(other):
                 tables.CASES.write(kept, layout.cases(source), self._provenance())
+            # A breast without a lesion is no axilla without a node.
+            free, other_free = _of_site(free, site)
+            tables.CASES.write(free, layout.lesion_free(source), self._provenance())
+            parts = [tables.EXCLUSIONS.read(folder / "exclusions.csv"), failed, other, other_free]
+            excluded = pd.concat(parts, ignore_index=True)
             tables.EXCLUSIONS.write(excluded, layout.exclusions(source), self._provenance())
 
         outputs = [layout.cases(source), layout.lesion_free(source), layout.exclusions(source)]
@@ -224,10 +225,12 @@ class _Run:
         return Provenance("usdlr fit_segmenter", self.inputs, self.config.identity(), self.config.seed)
 
 
-def _of_site(other: Mapping[str, Reason], site: str) -> dict[str, Reason]:
-    """Of another site than the one that is learned."""
+def _of_site(cases: pd.DataFrame, site: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the site that is learned, and exclusion rows for the others."""
     sentence = f"found an image of another site, expected the {site}, whose outlines are learned here; leave it out"
-    return {name: (code, sentence) for name, (code, _) in other.items()}
+    other = {name: (code, sentence) for name, (code, _) in unread(cases, [site]).items()}
+    kept = cases[~cases["image_id"].isin(list(other))].reset_index(drop=True)
+    return kept, exclusion_table(cases, other, "cohort")
 
 
 def _with_folder(cases: pd.DataFrame, layout: OutlineLayout, source: str) -> pd.DataFrame:

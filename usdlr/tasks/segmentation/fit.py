@@ -49,7 +49,7 @@ def rising_average(decay: float) -> Callable[[Any, Any, Any], None]:
 
     def update(averaged: Any, current: Any, steps: Any) -> None:
         count = float(steps)
-        plain = get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))  # type: ignore[no-untyped-call]
+        plain = get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))  # type: ignore[no-untyped-call]  # torch publishes no types for it
         plain(averaged, current, steps)
 
     return update
