@@ -14,9 +14,8 @@ import pytest
 from usdlr.core.units import Spacing
 from usdlr.decision.numbers import NBSP
 from usdlr.evaluation.outline_quality import OutlinedImage, judge_images, outline_metrics, score_curve
-from usdlr.report.document import PageTable
 from usdlr.report.figures_outlines import diameter_figure, dice_figure, strata_figure
-from usdlr.report.outline_page import Effect, OutlineReport, OutlineSource, outline_page, write_outline_report
+from usdlr.report.outline_page import OutlineReport, OutlineSource, write_outline_report
 from usdlr.report.outline_pictures import OutlinePicture, render_outlines
 
 SHAPE = (120, 160)
@@ -96,7 +95,7 @@ def test_the_page_says_what_it_must(written: Path) -> None:
         "The dashed line is the target, 0.85.",
         "closer minus whole",
         "0.04 (0.02–0.06)",
-        "What a contour by software changes in a model's answers was not measured here.",
+        "is measured with that model, on a page of its own: usdlr segment --replace --model.",
         "The numbers are of the images of development and elsewhere, and of no others",
     ):
         assert text in page, text
@@ -108,27 +107,6 @@ def test_every_case_has_a_picture(written: Path) -> None:
     for number, dice in ((7, "0.50"), (11, "0.50"), (31, "none")):
         assert page.count(f'alt="Image {number}: outlines of reader and software, Dice {dice}"') == 2  # one per source
     assert page.count('src="data:image/png;base64,') == 6
-
-
-def test_what_a_model_makes_of_the_outlines_stands_on_the_page() -> None:
-    def told(value: float) -> dict[str, float | int | str]:
-        return {"value": value, "low": value - 0.05, "high": value + 0.05, "n": 90, "method": "m"}
-
-    report = OutlineReport(
-        title="trial",
-        question="How well?",
-        main="closer",
-        sources=[source("development", None)],
-        least_score=0.5,
-        covered=0.4,
-        origin={},
-        effect=[Effect("AUC", "development", told(0.81), told(0.78), told(-0.03))],
-    )
-    page = next(section for section in outline_page(report, {}).sections if section.anchor == "effect")
-    assert isinstance(page.blocks[0], PageTable)
-    assert page.blocks[0].rows == (
-        ("AUC", "development", "0.81 (0.76–0.86)", "0.78 (0.73–0.83)", "−0.03 (−0.08 to 0.02)"),
-    )
 
 
 def test_figures_stand_beside_it(written: Path) -> None:

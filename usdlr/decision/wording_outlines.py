@@ -215,7 +215,10 @@ EFFECT_CHANGE_CAPTION = (
     "Probability with the software's contour against that with the reader's, one point per axilla; filled: positive. "
     "Dashed: the model's thresholds. On the diagonal the contour changes nothing."
 )
-NO_EFFECT = "What a contour by software changes in a model's answers was not measured here."
+EFFECT_ELSEWHERE = (
+    "What contours by software change in a frozen model's answers is measured with that model, on a page of its own: "
+    "usdlr segment --replace --model."
+)
 CONFIDENCE_CAPTION = "Dice against the score of the outline. {numbers}"
 
 
@@ -252,14 +255,14 @@ def effect_summary(both: int, same: str, lost: int, lost_positive: int) -> str:
     Examples
     --------
     >>> effect_summary(205, "93 %", 5, 2)
-    'Of 205 axillae answered with both contours, 93 % stay in the same group. In 5 axillae the software found no \
-lesion, 2 of them positive.'
+    'Of 205 axillae answered with both contours, 93 % stay in the same group. The software found no lesion in \
+5 axillae (2 positive).'
     """
     told = f"Of {both} axillae answered with both contours, {same} stay in the same group."
     if not lost:
         return f"{told} The software found a lesion in every axilla."
     where = "1 axilla" if lost == 1 else f"{lost} axillae"
-    return f"{told} In {where} the software found no lesion, {lost_positive} of them positive."
+    return f"{told} The software found no lesion in {where} ({lost_positive} positive)."
 
 
 def difference_name(key: str) -> str:

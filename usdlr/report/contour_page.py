@@ -132,15 +132,16 @@ def change_figure(decisions: Mapping[str, pd.DataFrame], labels: pd.DataFrame) -
 
 def _measures(stage: Stage, told: Mapping[str, Any]) -> PageTable:
     rows = [
-        (words.EFFECT_MEASURES[name][0], *(estimate_text(own[key]) for key in ("reader", "software", "difference")))
+        (words.EFFECT_MEASURES[name][0], *(estimate_text(own[key], 3) for key in ("reader", "software", "difference")))
         for name, own in told["measures"].items()
     ]
     change = told["change"]
     over = f"of all {change['mean']['n']} axillae"
-    rows.append((f"change of the probability {over}, mean", "", "", estimate_text(change["mean"])))
-    rows.append((f"size of that change {over}, mean", "", "", estimate_text(change["size"])))
+    rows.append((f"change of the probability {over}, mean", "", "", estimate_text(change["mean"], 3)))
+    rows.append((f"size of that change {over}, mean", "", "", estimate_text(change["size"], 3)))
     if change["limits"] is not None:
-        rows.append((f"95 % limits of agreement {over}", "", "", interval(*change["limits"])))
+        low, high = change["limits"]
+        rows.append((f"95 % limits of agreement {over}", "", "", interval(low, high, 3)))
     head = ("measure", "reader's contours", "software's contours", "difference")
     title = f"{NAMES[stage]}, {told['n']} axillae of known status, {told['positives']} positive"
     return PageTable(title, head, tuple(rows), (words.EFFECT_NOTE,))

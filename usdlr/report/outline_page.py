@@ -69,25 +69,6 @@ class OutlineSource:
 
 
 @dataclass(frozen=True, eq=False)
-class Effect:
-    """One measure of a model that was given the reader's contours, then the software's.
-
-    Parameters
-    ----------
-    measure, source : str
-        What it is, with its unit where it has one, and of which source.
-    reader, software, difference : mapping
-        Estimates as plain data; the difference is software minus reader.
-    """
-
-    measure: str
-    source: str
-    reader: Mapping[str, Any]
-    software: Mapping[str, Any]
-    difference: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
 class OutlineReport:
     """Everything on the page.
 
@@ -107,8 +88,6 @@ class OutlineReport:
         Where the numbers come from: networks, seed, code.
     target : float or None
         Dice that was aimed at; ``None``: no line is drawn.
-    effect : sequence of Effect
-        What the outlines change in a model's numbers; empty where it was not measured, which the page says.
     """
 
     title: str
@@ -119,7 +98,6 @@ class OutlineReport:
     covered: float
     origin: Mapping[str, str]
     target: float | None = None
-    effect: Sequence[Effect] = ()
 
 
 def write_outline_report(report: OutlineReport, folder: Path) -> list[Path]:
@@ -155,7 +133,6 @@ def outline_page(report: OutlineReport, figures: Mapping[str, Sequence[Drawing]]
         opening=(_comparison(report),),
         sections=(
             *(_section(report, source, figures.get(source.name, ())) for source in report.sources),
-            Section("effect", "Effect on a model", "What the outlines change in a model's answers", (_effect(report),)),
             Section("limits", "Limits", "What this does not show", (Points(_limits(report)),)),
             Section(
                 "origin",
@@ -261,19 +238,9 @@ def _differences(source: OutlineSource) -> PageTable:
     )
 
 
-def _effect(report: OutlineReport) -> Block:
-    if not report.effect:
-        return Points((words.NO_EFFECT,))
-    rows = tuple(
-        (row.measure, row.source, *map(_cell, (row.reader, row.software, row.difference))) for row in report.effect
-    )
-    head = ("measure", "source", "reader's contours", "software's contours", "difference")
-    return PageTable("Effect on a model", head, rows, (words.EFFECT_NOTE,), texts=(1,))
-
-
 def _limits(report: OutlineReport) -> tuple[str, ...]:
     names = [source.name for source in report.sources]
-    return (words.CONFIRM, words.READERS_NOTE, words.cohorts(names), NOT_A_MEDICAL_DEVICE)
+    return (words.CONFIRM, words.EFFECT_ELSEWHERE, words.READERS_NOTE, words.cohorts(names), NOT_A_MEDICAL_DEVICE)
 
 
 def _strata(source: str, rows: Sequence[Mapping[str, Any]]) -> PageTable:

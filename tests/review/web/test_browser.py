@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # publishes no types
-from playwright.sync_api import Browser, Page, Request, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.review.web.made import PASSWORD, Made, explanation, served
 from usdlr.core.types import RiskGroup
@@ -37,25 +37,6 @@ def address(site: Made) -> Iterator[str]:
 def hidden_address(hidden: Made) -> Iterator[str]:
     with served(hidden.app) as found:
         yield found
-
-
-@pytest.fixture
-def tab(chromium: Browser) -> Iterator[Page]:
-    """A new browser window; whatever its scripts complain about, or ask of another host, fails the test."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    wrong: list[str] = []
-
-    def asked(request: Request) -> None:
-        if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
-            wrong.append(f"left the host: {request.url}")
-
-    page.on("request", asked)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda line: wrong.append(line.text) if "Content Security" in line.text else None)
-    yield page
-    context.close()
-    assert not wrong
 
 
 def sign_in(page: Page, address: str, name: str) -> None:

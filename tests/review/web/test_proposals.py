@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from playwright.sync_api import Browser, Page, Request, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.review.web.made import BASE, Made, made, served
 from tests.review.web.test_browser import sign_in, violations
@@ -44,17 +44,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, proposing: Proposing) -> Iter
 def address(site: Made) -> Iterator[str]:
     with served(site.app) as found:
         yield found
-
-
-@pytest.fixture
-def tab(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    yield page
-    context.close()
-    assert not wrong
 
 
 def _truth() -> npt.NDArray[np.bool_]:
@@ -170,6 +159,13 @@ def _body(asked: Request) -> dict[str, Any]:
     return asked.post_data_json
 
 
+def _edit(tab: Page, case: str) -> None:
+    """A case's contour editor."""
+    tab.goto(case)
+    tab.keyboard.press("e")
+    expect(tab.locator("#editing-hint")).to_be_visible()
+
+
 def _sent(tab: Page, key: str) -> dict[str, Any]:
     """What a key makes the page send for a prediction."""
     with tab.expect_request("**/contours/**") as asked:
@@ -180,9 +176,7 @@ def _sent(tab: Page, key: str) -> dict[str, Any]:
 def test_a_reader_points_and_predicts(site: Made, address: str, tab: Page, tmp_path: Path) -> None:
     sign_in(tab, address, "anna")
     token, image, _ = _at(site, 4)
-    tab.goto(f"{address}/axillae/{token}")
-    tab.wait_for_timeout(300)
-    tab.keyboard.press("e")
+    _edit(tab, f"{address}/axillae/{token}")
     tab.keyboard.press("b")
     expect(tab.locator("#editing-hint")).to_contain_text("Drag a box")
     with tab.expect_request("**/proposals/**") as asked:
@@ -213,9 +207,7 @@ def test_a_reader_points_and_predicts(site: Made, address: str, tab: Page, tmp_p
 def test_undo_takes_a_proposal_back(site: Made, address: str, tab: Page) -> None:
     sign_in(tab, address, "anna")
     token, image, _ = _at(site, 5)
-    tab.goto(f"{address}/axillae/{token}")
-    tab.wait_for_timeout(300)
-    tab.keyboard.press("e")
+    _edit(tab, f"{address}/axillae/{token}")
     with tab.expect_response("**/proposals/**"):
         tab.keyboard.press("o")
     expect(tab.locator("#reading")).to_have_text(PROPOSED)
@@ -234,9 +226,7 @@ def test_undo_takes_a_proposal_back(site: Made, address: str, tab: Page) -> None
 def test_a_server_that_is_gone_costs_no_contour(site: Made, address: str, tab: Page) -> None:
     sign_in(tab, address, "anna")
     token, _, _ = _at(site, 6)
-    tab.goto(f"{address}/axillae/{token}")
-    tab.wait_for_timeout(300)
-    tab.keyboard.press("e")
+    _edit(tab, f"{address}/axillae/{token}")
     tab.keyboard.press("Shift+ArrowDown")
 
     def away(route: Route) -> None:
@@ -256,9 +246,7 @@ def test_a_refusal_is_said(site: Made, address: str, tab: Page) -> None:
     """A line outside in the midst of one inside: an outline has no holes, and no line is ignored."""
     sign_in(tab, address, "anna")
     token, _, _ = _at(site, 7)
-    tab.goto(f"{address}/axillae/{token}")
-    tab.wait_for_timeout(300)
-    tab.keyboard.press("e")
+    _edit(tab, f"{address}/axillae/{token}")
     tab.keyboard.press("s")
     tab.mouse.move(*_screen(tab, 80.0, 135.0))
     tab.mouse.down()
