@@ -68,7 +68,7 @@ class Reader:
         done = act(self.store, wish(kind, self.record.token, seen, **more), self.account, reading=reading)
         assert isinstance(done, Done)
         assert done.state == state(self.store, self.record.token)
-        row = worklist(self.store, WorklistQuery()).rows[0]
+        (row,) = (one for one in worklist(self.store, WorklistQuery()).rows if one.token == self.record.token)
         assert (row.status, row.assigned) == (done.state.status, done.state.assigned)
         return done.state.status
 
@@ -418,3 +418,20 @@ def test_a_contour_by_software_that_is_left_out_needs_no_look(store: Store, by_s
 def test_an_answer_on_such_a_contour_may_be_rejected(store: Store, by_software: Reader) -> None:
     token = by_software.record.token
     assert isinstance(act(store, wish(Act.REJECT, token, state(store, token).version), by_software.account), Done)
+
+
+def test_an_adjudication_too_needs_every_contour_looked_at(
+    store: Store, by_software: Reader, readers: list[Account]
+) -> None:
+    """An image that was left out, and comes back after the readers differed, has been seen by nobody."""
+    anna, bert, clara = (Reader(store, by_software.record, account) for account in readers[:3])
+    first, second = (image.token for image in by_software.record.images)
+    anna.does(Act.CONFIRM, image=first)
+    anna.does(Act.IMAGES, used=(first,))
+    anna.does(Act.ACCEPT)
+    assert bert.does(Act.REJECT) is Status.DISAGREED
+    anna.does(Act.IMAGES, used=(first, second))
+    with pytest.raises(InputError, match="found the contour of image 2 drawn by software and confirmed by nobody"):
+        clara.does(Act.ADJUDICATE)
+    clara.does(Act.CONFIRM, image=second)
+    assert clara.does(Act.ADJUDICATE) is Status.ADJUDICATED
