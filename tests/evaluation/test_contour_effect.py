@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from usdlr.core.types import RiskGroup
 from usdlr.evaluation.contour_effect import contour_effect
 
 LOW, MIDDLE, HIGH = (str(group) for group in list(RiskGroup)[:3])
-FEW: dict[str, int] = {"replicates": 200, "seed": 1}
+FEW: dict[str, Any] = {"replicates": 200, "seed": 1}
 
 
 def decisions(p_sln: list[float], p_nsln: list[float] | None = None, group: list[str] | None = None) -> pd.DataFrame:
@@ -95,9 +97,20 @@ def test_what_software_did_not_find_is_counted_and_compared_with_nothing() -> No
     found = contour_effect(decisions(READER), software, labels(TRUTH), **FEW)
     assert found["axillae"] == {
         "reader": 9, "software": 7, "both": 7, "without_software": 2, "without_software_positive": 1,
+        "unusable": 0, "unusable_positive": 0,
     }  # fmt: skip
     assert found["stages"]["sln"]["n"] == 7
     assert found["stages"]["sln"]["measures"]["auc"]["reader"]["value"] == roc_auc_score(TRUTH[1:8], READER[1:8])
+
+
+def test_an_outline_that_the_model_cannot_use_is_no_missed_lesion() -> None:
+    software = decisions(SOFTWARE).drop([0, 8])
+    outlined = labels(TRUTH).drop([8])  # of the axilla 0 as well, twice
+    found = contour_effect(
+        decisions(READER), software, labels(TRUTH), outlined=pd.concat([outlined, outlined.head(1)]), **FEW
+    )["axillae"]
+    assert (found["without_software"], found["without_software_positive"]) == (1, 0)
+    assert (found["unusable"], found["unusable_positive"]) == (1, 1)
 
 
 def test_groups_are_counted_both_ways() -> None:

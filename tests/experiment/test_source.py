@@ -51,6 +51,10 @@ def test_every_tumour_is_the_softwares(few: Path, disc_bundle: Path, tmp_path: P
         if row.image_id in outlined.index:
             new = read_mask(tmp_path / "ingest" / str(outlined.at[row.image_id, "mask_path"]))
             assert not np.array_equal(new, read_mask(tmp_path / f"ingest{READERS}" / str(row.mask_path)))
+    # What readers drew is there too, with its files.
+    drawn = tables.CONTOURS.read(tmp_path / "ingest" / "contours.csv")
+    assert len(drawn)
+    assert all((tmp_path / "ingest" / str(name)).is_file() for name in drawn["mask_path"])
     outcomes = ["sln_positive", "nsln_positive"]
     pd.testing.assert_frame_equal(
         found.groupby("patient_id")[outcomes].first(),

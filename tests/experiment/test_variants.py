@@ -19,6 +19,7 @@ from usdlr.core import tables
 from usdlr.core.errors import ConfigError
 from usdlr.core.files import read_json
 from usdlr.core.hashing import file_hash
+from usdlr.core.journal import forget_other_start
 from usdlr.core.types import OnUncertified, Stage
 from usdlr.data.dataset import AxillaDataset
 from usdlr.data.samples import SampleStore
@@ -192,7 +193,7 @@ def test_an_interrupted_stage_goes_on_after_its_finished_networks(
     out = Path(shutil.copytree(finished, tmp_path / "run"))
     config = tiny_config(cohort, *WORDS, "--fit.members", "2")
     job = fit.FitJob(config, out, "bundle", Stage.SLN)
-    job.forget_other_start("one key")
+    forget_other_start(job.folder, "one key")
     first = Unfitted(stop_after=3)
     monkeypatch.setattr(fit, "fit_network", first)
     with pytest.raises(KeyboardInterrupt):
@@ -205,14 +206,14 @@ def test_an_interrupted_stage_goes_on_after_its_finished_networks(
     assert "square" in first.seen[2]["name"]
     rest = Unfitted()
     monkeypatch.setattr(fit, "fit_network", rest)
-    job.forget_other_start("one key")
+    forget_other_start(job.folder, "one key")
     fit.run_fit(job)
     assert [seen["size_px"] for seen in rest.seen] == [32]
     assert all(path.is_file() for path in job.outputs)
     assert not list(job.folder.rglob(fit.DONE))
     whole = {path.name: path.read_bytes() for path in job.outputs}
     # Begun again from other patients, nothing of before is taken.
-    job.forget_other_start("another key")
+    forget_other_start(job.folder, "another key")
     again = Unfitted()
     monkeypatch.setattr(fit, "fit_network", again)
     fit.run_fit(job)
@@ -220,7 +221,7 @@ def test_an_interrupted_stage_goes_on_after_its_finished_networks(
     assert {path.name: path.read_bytes() for path in job.outputs} == whole
     # Stage 2 starts every network from its own of stage 1.
     second = fit.FitJob(config, out, "bundle", Stage.NSLN)
-    second.forget_other_start("one key")
+    forget_other_start(second.folder, "one key")
     warm = Unfitted()
     monkeypatch.setattr(fit, "fit_network", warm)
     fit.run_fit(second)

@@ -80,6 +80,45 @@ def test_without_a_readers_contour_there_is_nothing_to_compare(
         compare_contours(bundle, (drawn, run_folder), (drawn, run_folder), tmp_path, jobs=1)
 
 
+def test_contours_of_what_the_software_learned_from_are_called_so(
+    run_folder: Path, cases: pd.DataFrame, tmp_path: Path
+) -> None:
+    software = _by_software(cases, run_folder, tmp_path / "software", 0)
+    bundle = load_bundle(run_folder / "bundle")
+    found = compare_contours(
+        bundle, (cases, run_folder), software, tmp_path / "work", jobs=1, replicates=200, learned=len(cases)
+    )
+    told = [text for kind, text in found.notices if kind == "conflict"]
+    assert any(f"learned from {len(cases)} of the {len(cases)} image sets" in text for text in told)
+
+
+def test_pictures_that_no_reader_outlined_are_no_change_of_contours(
+    run_folder: Path, cases: pd.DataFrame, tmp_path: Path
+) -> None:
+    """The software outlines a second picture of every axilla too: with equal contours on the first, nothing changes."""
+    table, folder = _by_software(cases, run_folder, tmp_path / "software", 0)
+    second = table.assign(image_id=table["image_id"] + "-b", lesion_id="b")
+    of_picture = [str(name) for name in table if str(name).endswith("_path") or name in ("row_mm", "col_mm")]
+    second[of_picture] = table[of_picture].iloc[np.roll(np.arange(len(table)), 1)].to_numpy()  # the next patient's
+    for path in second["bmode_path"]:
+        shutil.copyfile(folder / path, folder / f"{path}.png")
+    second["bmode_path"] += ".png"
+    software = tables.CASES.conform(pd.concat([table, second], ignore_index=True))
+    none = second.assign(mask_source=None, mask_path=None, reader_id=None)
+    reader = tables.CASES.conform(pd.concat([cases, none], ignore_index=True))
+    found = compare_contours(
+        load_bundle(run_folder / "bundle"), (reader, run_folder), (software, folder), tmp_path, jobs=1, replicates=200
+    )
+    for stage in found.effect["stages"].values():
+        assert stage["change"]["size"]["value"] == 0
+
+
+def test_software_that_finds_nothing_is_said(run_folder: Path, cases: pd.DataFrame, tmp_path: Path) -> None:
+    bundle = load_bundle(run_folder / "bundle")
+    with pytest.raises(DataError, match=r"found no lesion by software on any of \d+ images"):
+        compare_contours(bundle, (cases, run_folder), (tables.CASES.empty(), tmp_path), tmp_path / "work", jobs=1)
+
+
 def test_from_the_command_line(
     run_folder: Path, disc_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,7 +78,7 @@ def execute(argv: Sequence[str]) -> None:
     write_outlined(found, path.parent, out, Provenance("usdlr segment", inputs, {**stated, "member": options.member}))
     _say(found, out)
     if model is not None:
-        _judge(model, (cases, path.parent), (found.cases, out), out, jobs=options.jobs, by=segmenter.segmenter_id)
+        _judge(model, (cases, path.parent), found, out, jobs=options.jobs, by=segmenter.segmenter_id)
     if options.preview:
         # matplotlib is an extra and slow to import: only who asks for pictures needs it.
         from usdlr.report.contact_sheet import write_contact_sheets
@@ -106,7 +106,7 @@ def _say(found: OutlinedCases, out: Path) -> None:
 def _judge(
     model: Bundle,
     reader: tuple[pd.DataFrame, Path],
-    software: tuple[pd.DataFrame, Path],
+    software: OutlinedCases,
     out: Path,
     *,
     jobs: int,
@@ -115,7 +115,9 @@ def _judge(
     # matplotlib is an extra and slow to import: only who asks for a page needs it.
     from usdlr.report.contour_page import write_contour_page
 
-    compared = compare_contours(model, reader, software, out / ".effect", jobs=jobs)
+    compared = compare_contours(
+        model, reader, (software.cases, out), out / ".effect", jobs=jobs, learned=software.learned
+    )
     write_json(out / "effect.json", compared.effect)
     origin = {"model": model.bundle_id, "outlines by": by, "usdlr": str(package_versions()["usdlr"])}
     page = write_contour_page(

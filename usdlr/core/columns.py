@@ -141,7 +141,12 @@ ACQUISITION: tuple[Column, ...] = (
         True,
         low=0.0,
     ),
-    Column("segmenter_id", STRING, "First 12 digits of the hash of the bundle that drew the contour.", nullable=True),
+    Column(
+        "segmenter_id",
+        STRING,
+        "First 12 digits of the hash of the bundle that drew the contour, and the network where one drew alone.",
+        nullable=True,
+    ),
     Column("reader_id", STRING, "Reader whose contour mask_path is; others are in contours.csv.", nullable=True),
     Column("row_mm", FLOAT, "Distance between neighbouring rows.", "mm", nullable=True, low=0.0),
     Column("col_mm", FLOAT, "Distance between neighbouring columns.", "mm", nullable=True, low=0.0),

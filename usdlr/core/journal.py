@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from usdlr.core.files import read_json, write_json
 from usdlr.core.hashing import data_hash, file_hash
 
 Result = TypeVar("Result")
+STARTED = "started.json"
 
 
 class Journal:
@@ -77,6 +79,22 @@ class Journal:
                 continue
             found[path.stem] = (began, max(began, ended))
         return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))
+
+
+def forget_other_start(folder: Path, key: Any) -> None:
+    """Remove what an interrupted fit left that began with other inputs: continuing would carry patients across splits.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the fit; what is there stays if it was begun with the same key.
+    key : plain data
+        What the fit is made from.
+    """
+    mark, now = folder / STARTED, data_hash([key, str(folder.resolve())])
+    if not mark.exists() or read_json(mark) != now:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(mark, now)
 
 
 def timed(action: Callable[[], Result]) -> tuple[Result, tuple[float, float]]:

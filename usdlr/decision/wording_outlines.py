@@ -118,6 +118,17 @@ def split_reason(reason: str) -> tuple[str, bool]:
     return own, bool(found)
 
 
+def another_not_found(found: int, rows: int) -> str:
+    """Why a lesion of a picture has no outline while others there have.
+
+    Examples
+    --------
+    >>> another_not_found(1, 2)
+    'found 1 of 2 lesions of this picture, expected all; outline the other one by hand'
+    """
+    return f"found {found} of {rows} lesions of this picture, expected all; outline the other one by hand"
+
+
 def not_found(why: str) -> str:
     """The sentence of an exclusion: software found no lesion in the image.
 
@@ -208,8 +219,8 @@ EFFECT_MEASURES: dict[str, tuple[str, str]] = {
 }
 EFFECT_QUESTION = "What do contours by software, in place of readers', change in this model's answers?"
 EFFECT_LOST = (
-    "Axillae in which the software found no lesion have no answer by it and stand in no comparison: a missed tumour is "
-    "worse than a poor outline, and is counted apart."
+    "Axillae in which the software found no lesion, or one that the model cannot use, have no answer by it and stand "
+    "in no comparison: a missed tumour is worse than a poor outline, and is counted apart."
 )
 EFFECT_CHANGE_CAPTION = (
     "Probability with the software's contour against that with the reader's, one point per axilla; filled: positive. "
@@ -249,7 +260,24 @@ and patients may give other numbers.'
     )
 
 
-def effect_summary(both: int, same: str, lost: int, lost_positive: int) -> str:
+def outlines_of_own(seen: int, count: int) -> str:
+    """That software was judged on what it learned from.
+
+    Examples
+    --------
+    >>> outlines_of_own(12, 205)
+    'The networks that drew these contours learned from 12 of the 205 image sets. Contours of new patients differ \
+more from those by readers than these do, and change more.'
+    """
+    return (
+        f"The networks that drew these contours learned from {seen} of the {count} image sets. Contours of new "
+        "patients differ more from those by readers than these do, and change more."
+    )
+
+
+def effect_summary(
+    both: int, same: str, lost: int, lost_positive: int, unusable: int = 0, unusable_positive: int = 0
+) -> str:
     """The first sentences of a page on what other contours change.
 
     Examples
@@ -258,11 +286,18 @@ def effect_summary(both: int, same: str, lost: int, lost_positive: int) -> str:
     'Of 205 axillae answered with both contours, 93 % stay in the same group. The software found no lesion in \
 5 axillae (2 positive).'
     """
-    told = f"Of {both} axillae answered with both contours, {same} stay in the same group."
-    if not lost:
-        return f"{told} The software found a lesion in every axilla."
-    where = "1 axilla" if lost == 1 else f"{lost} axillae"
-    return f"{told} The software found no lesion in {where} ({lost_positive} positive)."
+    told = [f"Of {both} axillae answered with both contours, {same} stay in the same group."]
+    if lost:
+        told.append(f"The software found no lesion in {_axillae(lost)} ({lost_positive} positive).")
+    else:
+        told.append("The software found a lesion in every axilla.")
+    if unusable:
+        told.append(f"In {_axillae(unusable)} ({unusable_positive} positive) the model could not use what it found.")
+    return " ".join(told)
+
+
+def _axillae(count: int) -> str:
+    return "1 axilla" if count == 1 else f"{count} axillae"
 
 
 def difference_name(key: str) -> str:

@@ -34,6 +34,7 @@ def contour_effect(
     software: pd.DataFrame,
     labels: pd.DataFrame,
     *,
+    outlined: pd.DataFrame | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -45,14 +46,18 @@ def contour_effect(
         ``decisions`` of the same model, with contours by readers and by software.
     labels : DataFrame
         ``patient_id side sln nsln``: 1.0, 0.0, or not-a-number where unknown.
+    outlined : DataFrame, optional
+        Rows with the patient and side of axillae in which the software outlined something; by default, those
+        answered.
     replicates, seed
         As in :func:`usdlr.evaluation.resampling.patient_bootstraps`.
 
     Returns
     -------
     dict
-        ``axillae`` (answered with readers' contours, with software's, with both; without an answer by software, and how
-        many of them are positive), ``groups`` (counts by both groups, and the share that is the same), and by stage
+        ``axillae`` (answered with readers' contours, with software's, with both; in which the software outlined
+        nothing, and how many of them are positive; with an outline that the model could not use, and how many of them
+        are positive), ``groups`` (counts by both groups, and the share that is the same), and by stage
         ``n``, ``positives``, ``measures`` (each with ``reader software difference``: software minus reader, paired) and
         the change of the probability: its mean, its mean size, and Bland and Altman's limits.
 
@@ -70,6 +75,10 @@ def contour_effect(
     truth = by_axilla(labels, tuple(map(str, Stage)), "outcomes")
     both = ours.add_suffix("_reader").join(theirs.add_suffix("_software"), how="inner").join(truth, how="left")
     lost = ours.index.difference(theirs.index)
+    found = theirs.index if outlined is None else by_axilla(outlined.drop_duplicates(AXILLA_KEY), (), "outlines").index
+    unusable = lost.intersection(found)
+    lost = lost.difference(found)
+    positive = truth["sln"] == 1
     given = {"replicates": replicates, "seed": seed}
     return {
         "axillae": {
@@ -77,7 +86,9 @@ def contour_effect(
             SOFTWARE: len(theirs),
             "both": len(both),
             "without_software": len(lost),
-            "without_software_positive": int((truth["sln"].reindex(lost) == 1).sum()),
+            "without_software_positive": int(positive.reindex(lost, fill_value=False).sum()),
+            "unusable": len(unusable),
+            "unusable_positive": int(positive.reindex(unusable, fill_value=False).sum()),
         },
         "groups": _groups(both, **given),
         "stages": {str(stage): _stage(both, stage, **given) for stage in Stage},

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from usdlr.core.files import read_json, write_atomic, write_bytes, write_json
-from usdlr.core.hashing import data_hash, derive_seed
+from usdlr.core.hashing import derive_seed
 from usdlr.core.leak import Rows, require_disjoint
 from usdlr.core.modalities import MODALITIES
 from usdlr.core.tables import CASES
@@ -101,13 +101,6 @@ class FitJob:
     def step(self) -> str:
         """Its name in the run's journal."""
         return f"fit-{self.fold}-{self.stage}"
-
-    def forget_other_start(self, key: Any) -> None:
-        """Remove what a fit left that began with other patients: continuing would carry them across splits."""
-        mark, now = self.folder / "started.json", data_hash([key, str(self.folder.resolve())])
-        if not mark.exists() or read_json(mark) != now:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            write_json(mark, now)
 
 
 class _Fit:

@@ -11,7 +11,7 @@ import pandas as pd
 from usdlr.core.errors import ConfigError
 from usdlr.core.files import read_json, write_atomic
 from usdlr.core.hashing import file_hash
-from usdlr.core.journal import Journal, timed
+from usdlr.core.journal import Journal, forget_other_start, timed
 from usdlr.core.named_parts import nearest
 from usdlr.core.pool import one_thread, run_all
 from usdlr.core.progress import say
@@ -138,7 +138,7 @@ class _Run(PreparedRun):
                 self.journal.mark_done(job.step, self._fit_key(job), job.outputs, outcome.result)
 
         for job in waiting:
-            job.forget_other_start(self._fit_key(job))
+            forget_other_start(job.folder, self._fit_key(job))
         for outcome in run_all(work or _timed_fit, waiting, jobs=self.config.jobs, label=label, on_outcome=finished):
             if outcome.failure is not None:
                 raise outcome.failure

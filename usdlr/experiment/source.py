@@ -75,6 +75,9 @@ def ingest_source(config: ExperimentConfig, root: Path, centre: str, folder: Pat
     contours = before / "contours.csv"
     if contours.is_file():  # what readers drew is still worth knowing
         shutil.copyfile(contours, folder / contours.name)
+        for name in tables.CONTOURS.read(contours)["mask_path"].dropna().astype(str):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(before / name, folder / name)
 
 
 def require_strangers(segmenter: Segmenter, cases: pd.DataFrame) -> None:

@@ -18,7 +18,6 @@ from usdlr.core.hashing import bytes_hash, data_hash, file_hash
 from usdlr.core.modalities import BMODE
 from usdlr.core.pool import Outcome, run_all
 from usdlr.core.provenance import Provenance, package_versions
-from usdlr.core.types import Site
 from usdlr.ingest.adapter import Adapter, adapter_named, require_folder, require_usable_ids
 from usdlr.ingest.case import CaseResult, content_digest, convert, with_pseudonyms, without_names
 from usdlr.ingest.centres import load_all
@@ -27,6 +26,7 @@ from usdlr.ingest.duplicates import Verify, same_picture
 from usdlr.ingest.endpoints import normalise_endpoints
 from usdlr.ingest.pseudonyms import load_key, pseudonym
 from usdlr.ingest.settings import IngestSettings
+from usdlr.ingest.sizes import largest_per_axilla
 from usdlr.ingest.source import SourceRow
 
 # Raise it when the same source and settings give other files or columns: cached cases are then made again.
@@ -153,7 +153,7 @@ def ingest(
         cases.loc[position, "quality_flags"] = " ".join(sorted({*known, str(note.code)}))
     cases = join_patients(cases.drop(index=sorted(dropped)).reset_index(drop=True), verdict.joined)
     _require_some(list(cases.index), exclusions, rows, source)
-    cases = _largest_lesion_per_axilla(cases)
+    cases = largest_per_axilla(cases)
 
     kept = set(cases["image_id"])
     contours = [row for _, result in finished for row in result.contours if row["image_id"] in kept]
@@ -306,12 +306,3 @@ def _remembered(verify: Verify, prints: pd.DataFrame, cache: ContentCache) -> Ve
         return bool(found)
 
     return check
-
-
-def _largest_lesion_per_axilla(cases: pd.DataFrame) -> pd.DataFrame:
-    # Rows that show a lymph node say nothing about the tumour's size, unless no other row of the axilla does.
-    stated = pd.to_numeric(cases["tumour_size_mm"])
-    axilla = [cases["patient_id"], cases["side"]]
-    of_tumours = stated.where(cases["site"] == str(Site.TUMOUR)).groupby(axilla).transform("max")
-    cases["tumour_size_mm"] = of_tumours.fillna(stated.groupby(axilla).transform("max"))
-    return cases

@@ -72,6 +72,8 @@ def contour_page(
         rate_text(effect["groups"]["same"]),
         counts["without_software"],
         counts["without_software_positive"],
+        counts["unusable"],
+        counts["unusable_positive"],
     )
     tables: list[Block] = [_measures(stage, effect["stages"][str(stage)]) for stage in Stage]
     return Document(

@@ -12,6 +12,7 @@ import pandas as pd
 from usdlr.core.errors import DataError
 from usdlr.core.types import MaskSource, Split, Stage
 from usdlr.decision.wording import SIMULATED, proxy_notice, seen_sentence
+from usdlr.decision.wording_outlines import outlines_of_own
 from usdlr.evaluation.contour_effect import contour_effect
 from usdlr.evaluation.resampling import REPLICATES
 from usdlr.inference.axillae import outcome_table
@@ -52,6 +53,7 @@ def compare_contours(
     folder: Path,
     *,
     jobs: int,
+    learned: int = 0,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> ContourComparison:
@@ -65,18 +67,29 @@ def compare_contours(
         ``cases`` with contours by readers and by software, and the folders that their paths are relative to.
     folder : Path
         Where finished predictions lie; a second call continues from them.
+    learned : int
+        Rows from which the networks that outlined have learned.
     jobs, replicates, seed
         Processes, and draws of the patient bootstrap.
 
     Raises
     ------
     DataError
-        If the model names no endpoints, the readers' table has none of a reader's contours, or no case can be used.
+        If the model names no endpoints, the readers' table has none of a reader's contours, the software's has none of
+        the same pictures, or no case can be used.
     """
     drawn = reader[0]["mask_source"] == str(MaskSource.READER)
     if not drawn.any():
         raise DataError(
             "found no contour by a reader in the table before, expected some to compare with; give the ingested table"
+        )
+    # A picture that no reader has outlined would be a change of the pictures, not of the contours.
+    ours = reader[0][drawn].reset_index(drop=True)
+    theirs = software[0][software[0]["bmode_path"].isin(set(ours["bmode_path"]))].reset_index(drop=True)
+    if theirs.empty:
+        raise DataError(
+            f"found no lesion by software on any of {len(ours)} images that readers have outlined, expected some to "
+            "compare; exclusions.csv says of each why"
         )
     endpoints = bundle.card.get("endpoints") or {}
     if not all(str(stage) in endpoints for stage in Stage):
@@ -84,16 +97,21 @@ def compare_contours(
     settings = StreamSettings(jobs, CHUNK, 0, 0, ReaderDisagreement())
     decisions = {}
     for name, (cases, root) in (
-        ("reader", (reader[0][drawn].reset_index(drop=True), reader[1])),
-        ("software", software),
+        ("reader", (ours, reader[1])),
+        ("software", (theirs, software[1])),
     ):
         found = predict_stream(
             bundle, cases, root, folder=folder / name, settings=settings, on_uncertified=None, none_is_fine=True
         )
         decisions[name] = found.decisions
     labels = outcome_table(reader[0], {stage: str(endpoints[str(stage)]["column"]) for stage in Stage})
-    effect = contour_effect(decisions["reader"], decisions["software"], labels, replicates=replicates, seed=seed)
-    return ContourComparison(effect, decisions, labels, tuple(_notices(bundle, reader[0], decisions["reader"])))
+    effect = contour_effect(
+        decisions["reader"], decisions["software"], labels, outlined=theirs, replicates=replicates, seed=seed
+    )
+    notices = [*_notices(bundle, reader[0], decisions["reader"])]
+    if learned:
+        notices.append(("conflict", outlines_of_own(learned, len(reader[0]))))
+    return ContourComparison(effect, decisions, labels, tuple(notices))
 
 
 def _notices(bundle: Bundle, cases: pd.DataFrame, decided: pd.DataFrame) -> Iterator[tuple[str, str]]:

@@ -114,6 +114,12 @@ class TestReproducible:
         again = two_epochs(outline_loader(OutlineDataset(frames, SIZE, DrawSettings(), 9), 3, 9))
         assert all(torch.equal(one[name], two[name]) for one, two in zip(batches, again, strict=True) for name in one)
 
+    def test_processes_that_prepare_batches_change_none(self) -> None:
+        dataset = OutlineDataset([disc_frame(number) for number in range(7)], SIZE, DrawSettings(), 9)
+        alone, together = (two_epochs(outline_loader(dataset, 3, 9, workers)) for workers in (0, 2))
+        assert len(alone) == len(together) == 4
+        assert all(torch.equal(one[name], two[name]) for one, two in zip(alone, together, strict=True) for name in one)
+
     def test_few_frames_are_one_batch(self) -> None:
         dataset = OutlineDataset([disc_frame(number) for number in range(3)], SIZE, DrawSettings(), 0)
         (batch,) = list(outline_loader(dataset, 8, 0))

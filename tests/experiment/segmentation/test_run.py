@@ -14,11 +14,15 @@ from tests.tiny import ROOT
 from usdlr.cli.fit_segmenter import read_config
 from usdlr.cli.main import main
 from usdlr.core import tables
-from usdlr.core.errors import ConfigError, LeakError
+from usdlr.core.errors import ConfigError, DataError, LeakError
 from usdlr.core.files import read_json
 from usdlr.core.hashing import file_hash
+from usdlr.core.provenance import Provenance
+from usdlr.data.segmentation import Frame
 from usdlr.experiment.segmentation.folds import outline_splits
-from usdlr.experiment.segmentation.run import run_segmentation
+from usdlr.experiment.segmentation.jobs import BOX, CLOSER, LESION, OutlineFitJob
+from usdlr.experiment.segmentation.results import _asked_for
+from usdlr.experiment.segmentation.run import _drawn, _Run, run_segmentation
 from usdlr.inference.segmentation import load_segmenter
 
 FOLDER = ROOT / "experiments" / "segmentation_busbra"
@@ -181,6 +185,55 @@ def test_the_bundle_outlines_cases_that_have_no_outline(run: Path, tmp_path: Pat
     assert outlined | missed == set(tables.CASES.read(cases)["image_id"])
     assert not outlined & missed
     assert (found["mask_source"] == "automatic").all()
+
+
+class _StopError(Exception):
+    pass
+
+
+def test_an_interrupted_fit_does_not_go_on_with_other_patients(
+    run: Path, sources: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a fit left goes when its images change, and stays when they do not."""
+    copy = Path(shutil.copytree(run, tmp_path / "run", symlinks=True))
+    left = copy / "work" / "fits" / "0" / "fit" / "checkpoints" / "last.ckpt"
+    config, _ = read_config(words(sources, copy, *FIT))
+
+    def stop(*given: object, **named: object) -> None:
+        raise _StopError
+
+    monkeypatch.setattr("usdlr.experiment.segmentation.run.run_all", stop)
+    steps = _Run(config, copy)
+    (copy / "work" / "fits" / "0" / "network.safetensors").unlink()
+    jobs = [OutlineFitJob(config, copy, "0")]
+    for kept in (True, False):
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_bytes(b"of these patients")
+        if not kept:
+            splits = tables.SPLITS.read(copy / "splits.csv")
+            tables.SPLITS.write(splits.iloc[::-1], copy / "splits.csv", Provenance("test", {}, {}))
+        with pytest.raises(_StopError):
+            steps._all(jobs, "fits")
+        assert left.exists() is kept
+
+
+def test_images_without_an_outline_teach_and_judge_nothing_and_have_a_row() -> None:
+    cases = pd.DataFrame({"image_id": ["a", "b"], "mask_path": ["a.png", None]})
+    cases = cases.assign(centre_id="c", patient_id=["p", "q"], side="left")
+    kept, excluded = _drawn(cases, "elsewhere")
+    assert list(kept["image_id"]) == ["a"]
+    (row,) = excluded.to_dict("records")
+    assert (row["patient_id"], row["code"]) == ("q", "mask_missing")
+    with pytest.raises(DataError, match="found no reader's outline in any of 1 images of elsewhere"):
+        _drawn(cases.tail(1), "elsewhere")
+
+
+def test_a_box_is_judged_by_the_lesion_that_it_is_around() -> None:
+    lesions = np.zeros((60, 80), np.uint8)
+    lesions[5:15, 5:15], lesions[30:50, 30:70] = 1, 2
+    frame = Frame("i", "p", np.zeros((60, 80), np.uint8), lesions, None, 1.0, (0,))
+    np.testing.assert_array_equal(_asked_for(frame, LESION, BOX), lesions == 2)
+    np.testing.assert_array_equal(_asked_for(frame, LESION, CLOSER), lesions)
 
 
 def test_patients_are_spread_over_folds_by_group() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 from tests.discs import disc_grey, disc_mask, segmenter_of
 from usdlr.core import tables
 from usdlr.core.errors import ConfigError, DataError
+from usdlr.core.units import Spacing
+from usdlr.imaging.mask import LesionMask, measure
 from usdlr.imaging.store import mask_to_png, read_case, read_mask, write_png
-from usdlr.inference.segmentation import Segmenter
+from usdlr.inference.segmentation import Segmenter, load_segmenter
 from usdlr.inference.segmentation.cases import outline_cases
 
 SHAPE = (96, 120)
@@ -119,6 +122,18 @@ def test_two_lesions_are_two_rows_of_one_axilla(segmenter: Segmenter, tmp_path: 
     assert len(outline_cases(segmenter, cases, root, tmp_path / "one", most=1).cases) == 1
 
 
+def test_the_lesion_that_the_reader_outlined_keeps_the_rows_name(segmenter: Segmenter, tmp_path: Path) -> None:
+    """Whichever of the lesions the software likes best."""
+    lesions = [(30.0, 30.0, 12.0), (65.0, 90.0, 16.0)]
+    for number, theirs in enumerate(lesions):
+        root, out = tmp_path / f"in{number}", tmp_path / f"out{number}"
+        cases = table(case(root, "a", lesions, drawn=theirs))
+        found = outline_cases(segmenter, cases, root, out, instead=True).cases.set_index("image_id")
+        assert sorted(found.index) == ["a", "a-lesion2"]
+        own, truth = read_mask(out / str(found.loc["a", "mask_path"])), disc_mask(SHAPE, theirs)
+        assert (own & truth).sum() > 0.8 * (own | truth).sum()
+
+
 def test_nothing_found_is_an_exclusion(segmenter: Segmenter, tmp_path: Path) -> None:
     root, out = tmp_path / "in", tmp_path / "out"
     found = outline_cases(segmenter, table(case(root, "a", [(48.0, 60.0, 20.0)]), case(root, "empty", [])), root, out)
@@ -181,3 +196,107 @@ def test_the_tables_own_folder_is_refused(segmenter: Segmenter, tmp_path: Path) 
     cases = table(case(tmp_path, "a", [(48.0, 60.0, 20.0)]))
     with pytest.raises(DataError, match="the folder of the cases themselves; choose another --out"):
         outline_cases(segmenter, cases, tmp_path, tmp_path)
+
+
+ONE, TWO = (30.0, 30.0, 12.0), (65.0, 90.0, 16.0)
+PAIR = {"patient_id": "p-pair", "side": "left"}
+
+
+def test_a_lymph_nodes_row_does_not_keep_the_size_of_the_outline_that_goes(
+    segmenter: Segmenter, tmp_path: Path
+) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    tumour = case(root, "b", [(48.0, 60.0, 20.0)], drawn=(48.0, 60.0, 30.0), tumour_size_mm=15.0, **PAIR)
+    node = case(root, "n", [(48.0, 60.0, 9.0)], drawn=(48.0, 60.0, 9.0), tumour_size_mm=15.0, site="axilla", **PAIR)
+    cases = table(tumour, node)
+    found = outline_cases(segmenter, cases, root, out, instead=True).cases.set_index("image_id")
+    assert found["mask_source"].to_dict() == {"b": "automatic", "n": "reader"}
+    assert found["tumour_size_mm"].to_list() == pytest.approx([10.0, 10.0], rel=0.08)
+    # Nothing found: the axilla's size is nobody's, rather than that of the outline that went.
+    blank = table(case(root, "e", [], drawn=(48.0, 60.0, 30.0), tumour_size_mm=15.0, **PAIR), node)
+    left = outline_cases(segmenter, blank, root, tmp_path / "other", instead=True).cases
+    assert list(left["image_id"]) == ["n"]
+    assert left["tumour_size_mm"].isna().all()
+
+
+def test_a_size_measured_on_another_image_is_not_taken_for_stated(segmenter: Segmenter, tmp_path: Path) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    small = disc_mask(SHAPE, (48.0, 60.0, 10.0))
+    size = measure(LesionMask(small, Spacing(MM, MM))).longest_diameter_mm
+    drawn = case(root, "a", [(48.0, 60.0, 10.0)], drawn=(48.0, 60.0, 10.0), tumour_size_mm=size, **PAIR)
+    larger = case(root, "b", [(48.0, 60.0, 20.0)], tumour_size_mm=size, **PAIR)
+    found = outline_cases(segmenter, table(drawn, larger), root, out).cases
+    assert found["tumour_size_mm"].to_list() == pytest.approx([10.0, 10.0], rel=0.08)
+    stated = [row | {"tumour_size_mm": 7.5} for row in (drawn, larger)]
+    found = outline_cases(segmenter, table(*stated), root, tmp_path / "stated").cases
+    assert found["tumour_size_mm"].to_list() == [7.5, 7.5]
+
+
+def _pair(root: Path, on_picture: list[tuple[float, float, float]], drawn: Sequence[object]) -> pd.DataFrame:
+    """Two rows of one picture."""
+    return table(
+        *(
+            case(root, name, on_picture, drawn=outline, lesion_id=str(number), **PAIR)
+            for number, (name, outline) in enumerate(zip("xy", drawn, strict=True), start=1)
+        )
+    )
+
+
+def test_rows_of_one_picture_get_the_lesion_that_was_theirs(segmenter: Segmenter, tmp_path: Path) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    for drawn in ([ONE, TWO], [TWO, ONE]):
+        found = outline_cases(segmenter, _pair(root, [ONE, TWO], drawn), root, out, instead=True).cases
+        assert len(found) == 2
+        for (_, row), theirs in zip(found.sort_values("image_id").iterrows(), drawn, strict=True):
+            own = read_mask(out / str(row["mask_path"]))
+            truth = disc_mask(SHAPE, theirs)
+            assert (own & truth).sum() > 0.8 * (own | truth).sum()
+
+
+def test_a_lesion_of_a_picture_that_is_missed_is_an_exclusion(segmenter: Segmenter, tmp_path: Path) -> None:
+    """The software finds one of two lesions: the other row is not dropped silently."""
+    root = tmp_path / "in"
+    found = outline_cases(segmenter, _pair(root, [TWO], [ONE, TWO]), root, tmp_path / "out", instead=True)
+    assert list(found.cases["image_id"]) == ["y"]
+    row = found.exclusions.iloc[0]
+    assert (row["source_id"], row["code"]) == ("x", "lesion_not_found")
+    assert row["sentence"] == "found 1 of 2 lesions of this picture, expected all; outline the other one by hand"
+
+
+def test_a_lesion_that_a_reader_has_drawn_is_not_outlined_once_more(segmenter: Segmenter, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    found = outline_cases(segmenter, _pair(root, [ONE, TWO], [ONE, None]), root, tmp_path / "out").cases
+    assert found.set_index("image_id")["mask_source"].to_dict() == {"x": "reader", "y": "automatic"}
+    own = read_mask(tmp_path / "out" / str(found.set_index("image_id").loc["y", "mask_path"]))
+    truth = disc_mask(SHAPE, TWO)
+    assert (own & truth).sum() > 0.8 * (own | truth).sum()
+    # The lesion without an outline is not to be seen: what is found is the one that has a reader's.
+    missed = outline_cases(segmenter, _pair(root / "other", [ONE], [ONE, None]), root / "other", tmp_path / "missed")
+    assert list(missed.cases["image_id"]) == ["x"]
+    assert (
+        missed.exclusions["sentence"]
+        .iloc[0]
+        .startswith("found no lesion by software (what was found has a reader's outline already)")
+    )
+
+
+def test_other_networks_and_ways_of_looking_outline_again(
+    segmenter: Segmenter, disc_bundle: Path, tmp_path: Path
+) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    cases = table(case(root, "a", [(48.0, 60.0, 20.0)]))
+    outline_cases(segmenter, cases, root, out)
+    one = load_segmenter(disc_bundle, member=sorted((disc_bundle / "members").iterdir())[0].stem)
+    assert one.segmenter_id.startswith(f"{load_segmenter(disc_bundle).segmenter_id}-")
+    for other in (one, replace(segmenter, closer=False), replace(segmenter, mirrored=not segmenter.mirrored)):
+        assert outline_cases(other, cases, root, out).reused == 0
+    assert outline_cases(replace(segmenter, segmenter_id=""), cases, root, out).reused == 0
+    assert outline_cases(replace(segmenter, segmenter_id=""), cases, root, out).reused == 0
+
+
+def test_a_picture_that_was_ingested_anew_is_copied_anew(segmenter: Segmenter, tmp_path: Path) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    outline_cases(segmenter, table(case(root, "a", [(48.0, 60.0, 20.0)])), root, out)
+    again = table(case(root, "a", [(40.0, 70.0, 18.0)]))
+    outline_cases(segmenter, again, root, out)
+    assert (out / "images/a_bmode.png").read_bytes() == (root / "images/a_bmode.png").read_bytes()

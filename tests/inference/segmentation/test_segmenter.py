@@ -155,6 +155,12 @@ def test_a_click_leads_to_the_lesion_under_it(segmenter: Segmenter) -> None:
         assert dice(found.labels == 1, disc_mask(SHAPE, disc)) > 0.9
 
 
+def test_strokes_outside_that_leave_nothing_inside_are_refused(segmenter: Segmenter) -> None:
+    nothing = Prompt(None, inside=(((40.0, 60.0),),), outside=(((40.0, 50.0), (40.0, 70.0)),))
+    with pytest.raises(ConfigError, match="found no box, and no stroke inside that strokes outside leave"):
+        segmenter.follow(picture([(48.0, 60.0, 18.0)]), nothing)
+
+
 def test_strokes_are_never_overruled(segmenter: Segmenter) -> None:
     """Strokes that contradict the picture: tissue called lesion, lesion called tissue."""
     rng = np.random.default_rng(11)

@@ -48,13 +48,29 @@ class OutlineDataset(Dataset[dict[str, Tensor]]):
         }
 
 
-def outline_loader(dataset: OutlineDataset, batch_size: int, seed: int) -> DataLoader[dict[str, Tensor]]:
-    """Shuffled by (seed, epoch); the frames of an incomplete last batch wait for another epoch's shuffle."""
+def outline_loader(
+    dataset: OutlineDataset, batch_size: int, seed: int, workers: int = 0
+) -> DataLoader[dict[str, Tensor]]:
+    """Shuffled by (seed, epoch); the frames of an incomplete last batch wait for another epoch's shuffle.
+
+    Parameters
+    ----------
+    dataset : OutlineDataset
+        The windows.
+    batch_size : int
+        At most; a smaller dataset is one batch.
+    seed : int
+        Of the shuffle.
+    workers : int
+        Processes that prepare batches ahead; the batches do not depend on it.
+    """
     return DataLoader(
         dataset,
         batch_size=min(batch_size, len(dataset)),
         sampler=EpochSampler(len(dataset), seed),
         drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
         # A generator of its own: iterating must not advance the global random state.
         generator=torch.Generator().manual_seed(derive_seed(seed, "loader")),
     )

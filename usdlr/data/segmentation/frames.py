@@ -56,6 +56,11 @@ class Frame:
     rows: tuple[int, ...]
 
     @property
+    def picture(self) -> tuple[str, str]:
+        """Whose picture, and which: rows that show the same one are one frame."""
+        return self.patient_id, bytes_hash(repr(self.shape).encode(), self.grey.tobytes())
+
+    @property
     def shape(self) -> tuple[int, int]:
         """``(rows, columns)``."""
         return self.grey.shape[0], self.grey.shape[1]
@@ -109,7 +114,7 @@ def frames_of(single: Sequence[Frame]) -> list[Frame]:
     """Frames of one row each, those of the same picture and patient joined."""
     joined: dict[tuple[str, str], Frame] = {}
     for frame in single:
-        key = frame.patient_id, bytes_hash(repr(frame.shape).encode(), frame.grey.tobytes())
+        key = frame.picture
         known = joined.get(key)
         if known is None:
             joined[key] = frame

@@ -140,6 +140,7 @@ class SegmentationConfig:
         """What decides the result: no folder of a machine, no number of processes."""
         content = self.as_dict()
         del content["jobs"], content["network"]["weights_file"]
+        content["fit"]["workers"] = 0
         content["data"]["root"] = None
         content["data"]["external"] = sorted(content["data"]["external"])
         return content

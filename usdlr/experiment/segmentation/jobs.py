@@ -14,7 +14,7 @@ import pandas as pd
 from safetensors.torch import save_file
 
 from usdlr.core import tables
-from usdlr.core.errors import ConfigError
+from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.files import write_atomic
 from usdlr.core.hashing import derive_seed
 from usdlr.core.journal import timed
@@ -24,6 +24,7 @@ from usdlr.data.segmentation import Frame, read_frames
 from usdlr.data.segmentation.background import background_of
 from usdlr.experiment.segmentation.config import SegmentationConfig
 from usdlr.experiment.segmentation.layout import DEVELOPMENT, OutlineLayout
+from usdlr.imaging.image import BoolArray
 from usdlr.imaging.prompt import Prompt
 from usdlr.inference.segmentation.files import read_network
 from usdlr.inference.segmentation.segmenter import Outlined, Picture, Segmenter
@@ -77,6 +78,11 @@ class OutlineFitJob:
         """What it writes."""
         return OutlineLayout(self.out).weights(self.fold)
 
+    @property
+    def folder(self) -> Path:
+        """Where it works."""
+        return self.target.parent
+
     def run(self) -> tuple[float, float]:
         """Fit, and say when that began and ended."""
         return timed(self._fit)[1]
@@ -86,7 +92,7 @@ class OutlineFitJob:
         frames, split = development(layout)
         of_fold = split[self.fold]
         learned = [frame for frame in frames if of_fold[frame.patient_id] == Split.TRAIN]
-        folder = self.target.parent
+        folder = self.folder
         weights = fit_outliner(
             learned,
             Rows.of([frame.patient_id for frame in learned], [of_fold[frame.patient_id] for frame in learned]),
@@ -169,7 +175,7 @@ class OutlineJob:
         """The part's images and what they are."""
         layout = OutlineLayout(self.out)
         if self.external:
-            frames, _ = read_frames(tables.CASES.read(layout.cases(self.part)), layout.ingested(self.part))
+            frames = _frames(tables.CASES.read(layout.cases(self.part)), layout.ingested(self.part))
             return [*of_kind(frames), *free_frames(layout, self.part)]
         everything, split = development(layout)
         of_fold = split[self.part]
@@ -191,16 +197,14 @@ def of_kind(frames: Sequence[Frame]) -> list[tuple[str, Frame]]:
 def free_frames(layout: OutlineLayout, source: str) -> list[tuple[str, Frame]]:
     """A source's own images without a lesion."""
     free = tables.CASES.read(layout.lesion_free(source))
-    frames, _ = read_frames(free, layout.ingested(source), outlined=False) if len(free) else ([], {})
+    frames = _frames(free, layout.ingested(source), outlined=False) if len(free) else []
     return [(FREE, frame) for frame in frames]
 
 
 def development(layout: OutlineLayout) -> tuple[list[Frame], dict[str, dict[str, str]]]:
     """The development images, and every patient's split by fold."""
     cases = tables.CASES.read(layout.cases(DEVELOPMENT))
-    frames, failures = read_frames(cases, layout.ingested(DEVELOPMENT))
-    if failures:
-        raise next(iter(failures.values()))
+    frames = _frames(cases, layout.ingested(DEVELOPMENT))
     splits = read_splits(layout.splits, sorted(cases["patient_id"].astype(str).unique()))
     by_fold = {
         str(fold): dict(zip(part["patient_id"].astype(str), part["split"].astype(str), strict=True))
@@ -209,12 +213,31 @@ def development(layout: OutlineLayout) -> tuple[list[Frame], dict[str, dict[str,
     return frames, by_fold
 
 
-def lesion_box(frame: Frame) -> tuple[float, float, float, float]:
-    """The box of an image's largest lesion, as a reader would draw it."""
+def _frames(cases: pd.DataFrame, root: Path, *, outlined: bool = True) -> list[Frame]:
+    """Every picture of a table that this run has written: one that cannot be read is a fault, not a gap."""
+    frames, failures = read_frames(cases, root, outlined=outlined)
+    for place, error in failures.items():
+        raise DataError(f"{error.sentence} (image {cases['image_id'].iloc[place]}, in {root}); give the command again")
+    return frames
+
+
+def largest_lesion(frame: Frame) -> BoolArray:
+    """The lesion of an image that a box is drawn around, (rows, columns).
+
+    Raises
+    ------
+    ConfigError
+        If the image has none.
+    """
     numbers, areas = np.unique(frame.lesions[frame.lesions > 0], return_counts=True)
     if not len(numbers):
         raise ConfigError(f"found no lesion in {frame.image_id}, expected one to draw a box around")
-    mask = frame.lesions == numbers[int(areas.argmax())]
+    return np.asarray(frame.lesions == numbers[int(areas.argmax())])
+
+
+def lesion_box(frame: Frame) -> tuple[float, float, float, float]:
+    """The box of an image's largest lesion, as a reader would draw it."""
+    mask = largest_lesion(frame)
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return float(rows[0]), float(cols[0]), float(rows[-1] - rows[0] + 1), float(cols[-1] - cols[0] + 1)
 

@@ -22,7 +22,7 @@ from usdlr.decision import wording_outlines as words
 from usdlr.evaluation.outline_means import paired_difference
 from usdlr.evaluation.outline_quality import OutlinedImage, judge_images, outline_metrics, score_curve
 from usdlr.experiment.segmentation.config import SegmentationConfig
-from usdlr.experiment.segmentation.jobs import BOX, CLOSER, LESION, WAYS, WHOLE, OutlineJob
+from usdlr.experiment.segmentation.jobs import BOX, CLOSER, LESION, WAYS, WHOLE, OutlineJob, largest_lesion
 from usdlr.experiment.segmentation.layout import DEVELOPMENT, OutlineLayout
 from usdlr.inference.segmentation import Expected, write_segmenter
 from usdlr.report.outline_page import OutlineReport, OutlineSource, write_outline_report
@@ -96,9 +96,11 @@ def _judged(
             write_atomic(layout.images(name), partial(images.to_parquet, index=False))
             write_atomic(layout.objects(name), partial(found.to_parquet, index=False))
     lesions = {way: images[images["lesions"] > 0] for way, images in by_way.items()}
+    # A box is drawn around one lesion: the ways are compared where there is no other.
+    alone = lesions[MAIN][lesions[MAIN]["lesions"] == 1]
     told["differences"] = {
-        f"{MAIN}_minus_{way}": paired_difference(lesions[MAIN], lesions[way], "dice", **given).as_dict()
-        for way in (WHOLE, BOX)
+        f"{MAIN}_minus_{way}": paired_difference(ours, lesions[way], "dice", **given).as_dict()
+        for way, ours in ((WHOLE, lesions[MAIN]), (BOX, alone))
     }
     main = [(frame, image) for frame, way, image in shown if way == MAIN]
     images = by_way[MAIN]
@@ -150,13 +152,20 @@ def _outlined(
                             patient_id=frame.patient_id,
                             image_id=frame.image_id,
                             kind=kind,
-                            reference=frame.lesions,
+                            reference=_asked_for(frame, kind, way),
                             predicted=masks[key],
                             scores=scores.get((frame.image_id, way), {}),
                             spacing=frame.spacing,
                             groups=values.get(frame.image_id, {}),
                         ),
                     )
+
+
+def _asked_for(frame: Frame, kind: str, way: str) -> npt.NDArray[np.uint8]:
+    """What an outline is compared with: all lesions, or the one that the box was drawn around."""
+    if way == BOX and kind == LESION:
+        return largest_lesion(frame).astype(np.uint8)
+    return frame.lesions
 
 
 def _gallery(

@@ -13,12 +13,12 @@ from usdlr.core import tables
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.files import write_text
 from usdlr.core.hashing import file_hash, files_state
-from usdlr.core.journal import Journal
+from usdlr.core.journal import Journal, forget_other_start
 from usdlr.core.leak import require_disjoint
 from usdlr.core.pool import one_thread, run_all
 from usdlr.core.progress import say
 from usdlr.core.provenance import Provenance, package_versions
-from usdlr.core.types import Site, Split
+from usdlr.core.types import ExclusionCode, Site, Split
 from usdlr.experiment.config import flat
 from usdlr.experiment.segmentation.config import SegmentationConfig
 from usdlr.experiment.segmentation.folds import outline_splits
@@ -123,7 +123,10 @@ class _Run:
         """The same networks on the same images; how outlines are judged may change."""
         stored = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
         then, now = flat(stored), flat(self.config.as_dict())
-        free = ("jobs", "data.root", "data.external", "network.weights_file", "judge", "lesions", "name", "question")
+        free = (
+            *("jobs", "fit.workers", "data.root", "data.external", "network.weights_file"),
+            *("judge", "lesions", "name", "question"),
+        )
         for key in sorted(then.keys() | now.keys()):
             if key == "data.site" and key not in then:  # a run of a version that knew tumours alone
                 then[key] = str(Site.TUMOUR)
@@ -148,12 +151,13 @@ class _Run:
                 raise DataError(
                     f"found no image of the {site} among {len(cases)} of {source}, expected some; correct data.site"
                 )
-            if len(other):
+            kept, undrawn = _drawn(kept, source)
+            if len(other) or len(undrawn):
                 tables.CASES.write(kept, layout.cases(source), self._provenance())
             # A breast without a lesion is no axilla without a node.
             free, other_free = _of_site(free, site)
             tables.CASES.write(free, layout.lesion_free(source), self._provenance())
-            parts = [tables.EXCLUSIONS.read(folder / "exclusions.csv"), failed, other, other_free]
+            parts = [tables.EXCLUSIONS.read(folder / "exclusions.csv"), failed, other, undrawn, other_free]
             excluded = pd.concat(parts, ignore_index=True)
             tables.EXCLUSIONS.write(excluded, layout.exclusions(source), self._provenance())
 
@@ -196,6 +200,9 @@ class _Run:
                 outputs = [job.target] if isinstance(job, OutlineFitJob) else job.outputs
                 self.journal.mark_done(job.step, self._key(job), outputs, outcome.result)
 
+        for job in waiting:
+            if isinstance(job, OutlineFitJob):
+                forget_other_start(job.folder, self._key(job))
         for outcome in run_all(_run, waiting, jobs=self.config.jobs, label=label, on_outcome=finished):
             if outcome.failure is not None:
                 raise outcome.failure
@@ -231,6 +238,19 @@ def _of_site(cases: pd.DataFrame, site: str) -> tuple[pd.DataFrame, pd.DataFrame
     other = {name: (code, sentence) for name, (code, _) in unread(cases, [site]).items()}
     kept = cases[~cases["image_id"].isin(list(other))].reset_index(drop=True)
     return kept, exclusion_table(cases, other, "cohort")
+
+
+def _drawn(cases: pd.DataFrame, source: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows with a reader's outline, and exclusion rows for the others, which can teach and judge nothing."""
+    without = cases["mask_path"].isna()
+    if without.all():
+        raise DataError(
+            f"found no reader's outline in any of {len(cases)} images of {source}, expected some to learn from or to "
+            "compare with; give a source with outlines"
+        )
+    sentence = "found no outline, expected a reader's to learn from or to compare with; draw one"
+    other = {str(name): (str(ExclusionCode.MASK_MISSING), sentence) for name in cases.loc[without, "image_id"]}
+    return cases[~without].reset_index(drop=True), exclusion_table(cases, other, "cohort")
 
 
 def _with_folder(cases: pd.DataFrame, layout: OutlineLayout, source: str) -> pd.DataFrame:

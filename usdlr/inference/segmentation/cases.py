@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import math
 import shutil
 from collections.abc import Mapping
@@ -13,7 +14,6 @@ import pandas as pd
 
 from usdlr.core import tables
 from usdlr.core.cache import ContentCache
-from usdlr.core.columns import AXILLA_KEY
 from usdlr.core.errors import ConfigError, DataError
 from usdlr.core.hashing import bytes_hash, data_hash
 from usdlr.core.progress import Progress
@@ -21,13 +21,15 @@ from usdlr.core.provenance import Provenance, package_versions
 from usdlr.core.types import ExclusionCode, MaskSource, QualityFlag, Site, SpacingSource
 from usdlr.core.units import Spacing
 from usdlr.data.segmentation import Frame, read_frames
-from usdlr.decision.wording_outlines import not_found, outlined_by_software
+from usdlr.decision.wording_outlines import another_not_found, not_found, outlined_by_software
 from usdlr.imaging.image import BoolArray
 from usdlr.imaging.mask import LesionMask, measure
 from usdlr.imaging.relative import equivalent_diameter, relative_spacing
 from usdlr.imaging.store import mask_to_png, read_mask, write_png
 from usdlr.inference.member import image_key
+from usdlr.inference.segmentation.readers import Readers, assigned, same_lesion, without_replaced_sizes
 from usdlr.inference.segmentation.segmenter import Picture, Segmenter
+from usdlr.ingest.sizes import largest_per_axilla
 
 CACHE, CACHE_VERSION = Path(".cache") / "outlines", 1
 
@@ -117,25 +119,26 @@ def outline_cases(
     if most is not None:
         segmenter = replace(segmenter, rules=replace(segmenter.rules, most=most))
     frames, failures = read_frames(todo, root, outlined=False)
-    work = _Work(segmenter, todo, root, out, relative_diameter)
+    beside = kept[kept["patient_id"].isin(todo["patient_id"])]
+    work = _Work(segmenter, todo, root, out, relative_diameter, Readers.of(beside, root))
     rows, excluded, notes = [], [], []
     for place, error in failures.items():
         excluded.append(work.excluded(place, str(error.code), error.sentence))
     with Progress("outlines", len(frames)) as progress:
         for frame in frames:
-            made, why = work.outline(frame)
+            made, missed, why = work.outline(frame)
             for row, note in made:
                 rows.append(row)
                 notes.append(note)
-            if not made:
-                excluded += [
-                    work.excluded(place, str(ExclusionCode.LESION_NOT_FOUND), not_found(why)) for place in frame.rows
-                ]
+            # Of a picture with several lesions some may be found, and others not.
+            sentence = another_not_found(len(made), len(frame.rows)) if made else not_found(why)
+            excluded += [work.excluded(place, str(ExclusionCode.LESION_NOT_FOUND), sentence) for place in missed]
             progress.advance()
     for record in kept.to_dict("records"):
         work.copy({str(name): value for name, value in record.items()})
+    kept = without_replaced_sizes(kept, todo)
     new = pd.concat([kept, pd.DataFrame(rows, columns=list(cases.columns))], ignore_index=True) if rows else kept
-    new = _largest_size(tables.CASES.conform(new)) if len(new) else tables.CASES.empty()
+    new = tables.CASES.conform(largest_per_axilla(tables.CASES.conform(new))) if len(new) else tables.CASES.empty()
     return OutlinedCases(
         new,
         tables.EXCLUSIONS.conform(pd.DataFrame(excluded)) if excluded else tables.EXCLUSIONS.empty(),
@@ -179,17 +182,24 @@ class _Work:
     """One table's outlining."""
 
     def __init__(
-        self, segmenter: Segmenter, cases: pd.DataFrame, root: Path, out: Path, relative_diameter: float | None
+        self,
+        segmenter: Segmenter,
+        cases: pd.DataFrame,
+        root: Path,
+        out: Path,
+        relative_diameter: float | None,
+        readers: Readers,
     ) -> None:
         self.segmenter, self.root, self.out, self.relative_diameter = segmenter, root, out, relative_diameter
+        self.readers = readers
         self.records: list[dict[str, Any]] = [
             {str(name): value for name, value in record.items()} for record in cases.to_dict("records")
         ]
         self.cache = ContentCache(out / CACHE, out)
         self.reused = 0
 
-    def outline(self, frame: Frame) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], str]:
-        """Rows and notes of a picture's lesions; or none, and why."""
+    def outline(self, frame: Frame) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], list[int], str]:
+        """Rows and notes of a picture's lesions; positions of rows whose lesion was not found; if none was, why."""
         template = self.records[frame.rows[0]]
         relative = template["spacing_source"] == str(SpacingSource.LESION_RELATIVE)
         # A scale that follows from a reader's outline says how large that was: here it must not be known.
@@ -200,46 +210,59 @@ class _Work:
                 package_versions(),
                 self.segmenter.segmenter_id,
                 self.segmenter.rules.as_dict(),
+                [self.segmenter.mirrored, list(self.segmenter.scales), self.segmenter.closer],
                 bytes_hash(repr(frame.shape).encode(), frame.grey.tobytes()),
                 None if spacing is None else spacing.as_tuple(),
                 frame.aspect,
                 frame.image_id,
             ]
         )
-        known = self.cache.get(key)
+        # Networks without a name are nobody's: what others without one drew is not theirs.
+        known = self.cache.get(key) if self.segmenter.segmenter_id else None
         if known is None:
-            found = self.segmenter.find(Picture(frame.grey, spacing, frame.aspect))
-            known = {"why": found.why, "lesions": []}
-            for lesion in found.lesions:
+            outlined = self.segmenter.find(Picture(frame.grey, spacing, frame.aspect))
+            known = {"why": outlined.why, "lesions": []}
+            for lesion in outlined.lesions:
                 name = f"images/{_named(frame.image_id, lesion.number)}_automatic.png"
-                write_png(self.out / name, mask_to_png(found.mask(lesion.number)))
+                write_png(self.out / name, mask_to_png(outlined.mask(lesion.number)))
                 known["lesions"].append({"path": name, "number": lesion.number, "score": lesion.score})
             self.cache.put(key, known, [one["path"] for one in known["lesions"]])
         else:
             self.reused += 1
-        made = [self._row(frame, template, one, relative) for one in known["lesions"]]
-        if made:
-            self.copy({**template, "mask_path": None})
-        return made, str(known["why"])
+        found = [(one, read_mask(self.out / one["path"])) for one in known["lesions"]]
+        drawn = self.readers.on(frame)
+        found = [(one, pixels) for one, pixels in found if not same_lesion(pixels, drawn)]
+        why = str(known["why"]) if found or not known["lesions"] else "what was found has a reader's outline already"
+        rows = [self.records[place] for place in frame.rows]
+        owners = assigned([pixels for _, pixels in found], [self._drawn(row) for row in rows])
+        made, count = [], len(rows)
+        for (one, pixels), owner in zip(found, owners, strict=True):
+            if owner is None:
+                count += 1
+                row = {**template, **_another(template, count)}
+            else:
+                row = rows[owner]
+            made.append(self._row(frame, row, one, pixels, relative))
+            self.copy({**row, "mask_path": None})
+        return made, [place for at, place in enumerate(frame.rows) if at not in owners], why
+
+    def _drawn(self, record: Mapping[str, Any]) -> BoolArray | None:
+        """The outline that is being replaced."""
+        path = record["mask_path"]
+        return None if path is None or pd.isna(path) else read_mask(self.root / str(path))
 
     def _row(
-        self, frame: Frame, template: Mapping[str, Any], found: Mapping[str, Any], relative: bool
+        self, frame: Frame, template: Mapping[str, Any], found: Mapping[str, Any], pixels: BoolArray, relative: bool
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        pixels = read_mask(self.out / found["path"])
         dice, share = (float("nan"), float("nan"))
         if self.segmenter.expected is not None:
             dice, share = self.segmenter.expected.of(float(found["score"]))
-        name = _named(frame.image_id, int(found["number"]))
         mm = None if relative else frame.spacing
         error_mm = (
             None if mm is None or not math.isfinite(share) else share * equivalent_diameter(LesionMask(pixels, mm))
         )
         row = {
             **template,
-            "image_id": name,
-            "lesion_id": template["lesion_id"]
-            if found["number"] == 1
-            else f"{template['lesion_id']}-{found['number']}",
             "mask_path": found["path"],
             "mask_source": str(MaskSource.AUTOMATIC),
             "reader_id": None,
@@ -252,11 +275,12 @@ class _Work:
         if mm is not None and template["site"] == str(Site.TUMOUR) and self._measured(template):
             row["tumour_size_mm"] = measure(LesionMask(pixels, mm)).longest_diameter_mm
         sentence = outlined_by_software(dice, error_mm)
-        return row, {"image_id": name, "code": str(QualityFlag.MASK_AUTOMATIC), "sentence": sentence}
+        return row, {"image_id": row["image_id"], "code": str(QualityFlag.MASK_AUTOMATIC), "sentence": sentence}
 
     def _measured(self, template: Mapping[str, Any]) -> bool:
         """Whether the table's size came from a reader's outline, or from nobody: then this outline's counts."""
-        return not pd.isna(template["mask_path"]) or pd.isna(template["tumour_size_mm"])
+        stated = template["tumour_size_mm"]
+        return not pd.isna(template["mask_path"]) or pd.isna(stated) or self.readers.measured(template, float(stated))
 
     def _scale(self, frame: Frame, template: Mapping[str, Any], pixels: BoolArray) -> dict[str, Any]:
         """The scale of a case whose lengths are relative to its lesion: to the one found, not to the reader's."""
@@ -281,9 +305,11 @@ class _Work:
             if not str(name).endswith("_path") or value is None or pd.isna(value):
                 continue
             target = self.out / str(value)
-            if not target.is_file():
+            source = self.root / str(value)
+            # What lies there may be of an earlier ingest: a picture and its outline must be of the same one.
+            if not (target.is_file() and filecmp.cmp(source, target, shallow=False)):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.root / str(value), target)
+                shutil.copyfile(source, target)
 
     def excluded(self, place: int, code: str, sentence: str) -> dict[str, Any]:
         """An ``exclusions`` row."""
@@ -304,14 +330,12 @@ def _named(image_id: str, number: int) -> str:
     return image_id if number == 1 else f"{image_id}-lesion{number}"
 
 
+def _another(first: Mapping[str, Any], number: int) -> dict[str, str]:
+    """Names of a lesion that the table did not know."""
+    return {"image_id": _named(str(first["image_id"]), number), "lesion_id": f"{first['lesion_id']}-{number}"}
+
+
 def _flags(known: Any) -> str:
     words = set() if known is None or pd.isna(known) else set(str(known).split())
     words -= {str(QualityFlag.MASK_ABSENT), str(QualityFlag.MASK_REPAIRED), str(QualityFlag.MASK_IS_BOX)}
     return " ".join(sorted({*words, str(QualityFlag.MASK_AUTOMATIC)}))
-
-
-def _largest_size(cases: pd.DataFrame) -> pd.DataFrame:
-    """Every row of an axilla states its largest lesion's size."""
-    size = pd.to_numeric(cases["tumour_size_mm"])
-    cases["tumour_size_mm"] = size.groupby([cases[name] for name in AXILLA_KEY]).transform("max")
-    return tables.CASES.conform(cases)

@@ -146,7 +146,8 @@ def load_segmenter(path: Path, *, member: str | None = None, public_key: Path | 
         if not weights.is_file():
             raise BundleError(f"found no {MEMBERS}/{weights.name} in {path}, expected it; copy the bundle again")
         networks.append(read_network(weights, network))
-    return Segmenter(networks, rules, expected, files.digest[:SHORT], site, learned)
+    digest = files.digest[:SHORT]
+    return Segmenter(networks, rules, expected, digest if member is None else f"{digest}-{member}", site, learned)
 
 
 def identify_segmenter(path: Path, *, public_key: Path | None = None) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, label
 
+from usdlr.core.errors import ConfigError
 from usdlr.core.types import Site
 from usdlr.core.units import Spacing
 from usdlr.imaging.components import Labels, Lesion, LesionRules, find_lesions
@@ -158,10 +159,15 @@ class Segmenter:
         Raises
         ------
         ConfigError
-            If the prompt lies beside the picture.
+            If the prompt lies beside the picture, or strokes outside leave nothing of those inside.
         """
         prompt.require_on(picture.shape)
         inside, outside = prompt.decided(picture.shape)
+        if prompt.box is None and not inside.any():
+            raise ConfigError(
+                "found no box, and no stroke inside that strokes outside leave, expected a place to outline; point at "
+                "the lesion again"
+            )
         asked = prompt
         if prompt.box is None:
             window = Window.whole(picture.shape, picture.aspect)

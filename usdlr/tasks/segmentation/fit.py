@@ -115,7 +115,7 @@ def fit_outliner(
     pl.seed_everything(derive_seed(seed, "weights"), workers=True, verbose=False)
     torch.set_num_threads(threads)
     dataset = OutlineDataset(frames, network.size_px, settings.windows, seed)
-    loader = outline_loader(dataset, settings.batch_size, seed)
+    loader = outline_loader(dataset, settings.batch_size, seed, settings.workers)
     task = OutlineTask(
         network=network.without_start().as_dict(),
         loss=asdict(settings.loss),
