@@ -206,6 +206,8 @@ def test_an_interrupted_fit_does_not_go_on_with_other_patients(
     steps = _Run(config, copy)
     (copy / "work" / "fits" / "0" / "network.safetensors").unlink()
     jobs = [OutlineFitJob(config, copy, "0")]
+    with pytest.raises(_StopError):
+        steps._all(jobs, "fits")  # interrupted at once
     for kept in (True, False):
         left.parent.mkdir(parents=True, exist_ok=True)
         left.write_bytes(b"of these patients")
