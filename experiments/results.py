@@ -186,10 +186,18 @@ def _estimate(estimate: Mapping[str, Any]) -> dict[str, Any]:
     return {key: estimate[key] for key in ("value", "low", "high", "n", "events") if key in estimate}
 
 
+def _command(readme: str) -> str:
+    """The first ``usdlr run`` of a README as one line: over the ends of continued lines, without a comment."""
+    found = re.search(r"^    (usdlr run (?:.*\\\n)*.*)$", readme, re.MULTILINE)
+    if found is None:
+        return ""
+    lines = (line.split(" #")[0].removesuffix("\\").strip() for line in found[1].splitlines())
+    return f"`{' '.join(lines)}`"
+
+
 def table_row(name: str, readme: str, known: Mapping[str, Any] | None) -> str:
     """One line of the table."""
-    found = re.search(r"^    (usdlr run .*)$", readme, re.MULTILINE)
-    command = "" if found is None else f"`{found[1]}`"
+    command = _command(readme)
     if known is None:
         return f"| [{name}]({name}/README.md) | not run | not run | | | | | {command} |"
     first, second = (known["stages"][str(stage)] for stage in Stage)

@@ -324,7 +324,7 @@ def test_a_point_of_a_sweep_with_another_network_takes_cohort_and_baselines(
 
     with monkeypatch.context() as patch:
         for name in (
-            "prepared_run.ingest",
+            "prepared_run.ingest_source",
             "prepared_run.extract",
             "prepared_run.fingerprint_table",
             "run.run_baselines",

@@ -91,6 +91,14 @@ def row(folder: Path, name: str) -> list[str]:
     return [cell.strip() for cell in lines[0].strip("|").split("|")]
 
 
+def test_a_command_over_several_lines_is_whole_in_the_table() -> None:
+    lines = ["words", "", "    usdlr simulate --out a", "    usdlr run e.yaml --data.root a \\"]
+    readme = "\n".join([*lines, "        --out b      # on a's", "    usdlr run c", ""])
+    row = results.table_row("e", readme, None)
+    assert row.endswith(" | `usdlr run e.yaml --data.root a --out b` |")
+    assert "simulate" not in row
+
+
 def test_a_planted_run_reaches_table_and_readme(folder: Path, finish: Callable[..., Path]) -> None:
     assert write(folder, finish("guo2020")) == []
     cells = row(folder, "guo2020")
