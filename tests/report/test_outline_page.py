@@ -94,12 +94,23 @@ def test_the_page_says_what_it_must(written: Path) -> None:
         "lesions too small to count as found or missed",
         "The dashed line is the target, 0.85.",
         "closer minus whole",
-        "0.04 (0.02–0.06)",
+        "0.041 (0.020–0.060)",
         "is measured with that model, on a page of its own: usdlr segment --replace --model.",
         "The numbers are of the images of development and elsewhere, and of no others",
     ):
         assert text in page, text
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_table_by_source_is_no_wider_than_the_page_and_has_no_empty_row(written: Path) -> None:
+    page = unescape((written / "report.html").read_text()).replace(NBSP, " ")
+    home, abroad = (
+        next(part for part in page.split("<table") if f"Quality of outlines, {name}" in part)
+        for name in ("development", "elsewhere")
+    )
+    assert all(part.split("</thead>")[0].count("</th>") == 4 for part in (home, abroad))  # measure, unit, two ways
+    assert "95 % Hausdorff distance of boundaries, mean" in abroad
+    assert "95 % Hausdorff distance of boundaries, mean" not in home, "no image there has a pixel size"
 
 
 def test_every_case_has_a_picture(written: Path) -> None:

@@ -115,7 +115,7 @@ def test_pictures_that_no_reader_outlined_are_no_change_of_contours(
 
 def test_software_that_finds_nothing_is_said(run_folder: Path, cases: pd.DataFrame, tmp_path: Path) -> None:
     bundle = load_bundle(run_folder / "bundle")
-    with pytest.raises(DataError, match=r"found no lesion by software on any of \d+ images"):
+    with pytest.raises(DataError, match=r"found no outline by software of any of \d+ images"):
         compare_contours(bundle, (cases, run_folder), (tables.CASES.empty(), tmp_path), tmp_path / "work", jobs=1)
 
 

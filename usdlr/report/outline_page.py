@@ -27,6 +27,8 @@ from usdlr.report.pdf import pdf_or_say
 from usdlr.report.style import Drawing
 
 PAGE, PDF = "report.html", "report.pdf"
+# Of an overlap: the second digit hides what a better network gains.
+DIGITS = 3
 MILLIMETRES = ("median_average_hausdorff_mm", "median_hausdorff_mm")
 
 
@@ -130,7 +132,7 @@ def outline_page(report: OutlineReport, figures: Mapping[str, Sequence[Drawing]]
         summary=told,
         tiles=tuple(tile for source in report.sources for tile in _tiles(report, source)),
         notices=(Notice("device", "Not a medical device", NOT_A_MEDICAL_DEVICE),),
-        opening=(_comparison(report),),
+        opening=tuple(_comparison(report, source) for source in report.sources),
         sections=(
             *(_section(report, source, figures.get(source.name, ())) for source in report.sources),
             Section("limits", "Limits", "What this does not show", (Points(_limits(report)),)),
@@ -151,52 +153,49 @@ def _of(report: OutlineReport, source: OutlineSource) -> Mapping[str, Any]:
 
 def _summary(report: OutlineReport, source: OutlineSource) -> str:
     own = _of(report, source)
-    return words.summary(source.name, estimate_text(own["dice"]), own["dice"]["n"], rate_text(own["recall"]))
+    return words.summary(source.name, estimate_text(own["dice"], DIGITS), own["dice"]["n"], rate_text(own["recall"]))
 
 
 def _tiles(report: OutlineReport, source: OutlineSource) -> list[Tile]:
     own = _of(report, source)
-    tiles = [Tile(f"Dice, {source.name}", *_value(own["dice"]))]
+    tiles = [Tile(f"Dice, {source.name}", *_value(own["dice"], DIGITS))]
     if own["hausdorff95_mm"]["value"] is not None:
         tiles.append(Tile(f"95 % Hausdorff (mm), {source.name}", *_value(own["hausdorff95_mm"])))
     return tiles
 
 
-def _value(estimate: Mapping[str, Any]) -> tuple[str, str]:
+def _value(estimate: Mapping[str, Any], digits: int = 2) -> tuple[str, str]:
     if estimate["value"] is None:
         return "not estimable", str(estimate["method"])
-    told = interval(estimate["low"], estimate["high"])
-    return number(estimate["value"]), f"{told}, n = {estimate['n']}"
+    told = interval(estimate["low"], estimate["high"], digits)
+    return number(estimate["value"], digits), f"{told}, n = {estimate['n']}"
 
 
-def _comparison(report: OutlineReport) -> PageTable:
-    """Every measure by source and way."""
-    head, columns = ["measure", "unit"], []
-    for source in report.sources:
-        for way in source.metrics:
-            head.append(f"{source.name}: {way}")
-            columns.append(source.metrics[way])
-    rows = [(label, unit, *(_cell(own[name]) for own in columns)) for name, (label, unit) in words.MEASURES.items()]
-    rows += [
-        (words.GOOD_ONES, "share", *(counted_rate(own["good"]) for own in columns)),
-        (words.RECALL.format(covered=report.covered), "share", *(rate_text(own["recall"]) for own in columns)),
-        (words.PRECISION, "share", *(rate_text(own["precision"]) for own in columns)),
-        (words.FALSE_POSITIVES, "1", *(_cell(own["false_positives_per_image"]) for own in columns)),
+def _comparison(report: OutlineReport, source: OutlineSource) -> PageTable:
+    """Every measure of one source by way; what no way has a number of is left out."""
+    ways = list(source.metrics)
+    columns = [source.metrics[way] for way in ways]
+    rows = [
+        (label, unit, *(_cell(own[name], DIGITS if unit == "1" else 2) for own in columns))
+        for name, (label, unit) in words.MEASURES.items()
     ]
-    small = ["" if own.get("too_small") is None else str(own["too_small"]) for own in columns]
-    if any(small):
-        rows.append((words.TOO_SMALL, "n", *small))
-    kinds = sorted({kind for own in columns for kind in own["without_a_lesion"]})
-    for kind in kinds:
-        what = f"{words.KINDS.get(kind, kind)}: {words.FOUND_WITHOUT}"
+    rows.append((words.GOOD_ONES, "share", *(counted_rate(own["good"]) for own in columns)))
+    # Only the bundle's way is matched lesion by lesion.
+    for name, label in (("recall", words.RECALL.format(covered=report.covered)), ("precision", words.PRECISION)):
+        rows.append((label, "share", *("" if own[name]["value"] is None else rate_text(own[name]) for own in columns)))
+    rows.append((words.FALSE_POSITIVES, "1", *(_cell(own["false_positives_per_image"]) for own in columns)))
+    rows.append((words.TOO_SMALL, "n", *(str(own["too_small"]) if own.get("too_small") else "" for own in columns)))
+    for kind in sorted({kind for own in columns for kind in own["without_a_lesion"]}):
         cells = [own["without_a_lesion"].get(kind) for own in columns]
+        what = f"{words.KINDS.get(kind, kind)}: {words.FOUND_WITHOUT}"
         rows.append((what, "share", *("" if one is None else counted_rate(one) for one in cells)))
-    ways = [f"{way}: {text}." for way, text in words.WAYS.items()]
-    return PageTable("Quality of outlines", tuple(head), tuple(rows), (*ways, words.SHARES_NOTE), texts=(1,))
+    told = tuple(row for row in rows if any(row[2:]))
+    notes = (*(f"{way}: {words.WAYS[way]}." for way in ways if way in words.WAYS), words.SHARES_NOTE)
+    return PageTable(f"Quality of outlines, {source.name}", ("measure", "unit", *ways), told, notes, texts=(1,))
 
 
-def _cell(estimate: Mapping[str, Any]) -> str:
-    return "" if estimate["value"] is None else estimate_text(dict(estimate))
+def _cell(estimate: Mapping[str, Any], digits: int = 2) -> str:
+    return "" if estimate["value"] is None else estimate_text(dict(estimate), digits)
 
 
 def _section(report: OutlineReport, source: OutlineSource, drawings: Sequence[Drawing]) -> Section:
@@ -224,13 +223,13 @@ def _section(report: OutlineReport, source: OutlineSource, drawings: Sequence[Dr
 
 
 def _groups(name: str, values: Mapping[str, Mapping[str, Any]]) -> PageTable:
-    rows = tuple((value, _cell(estimate), str(estimate["n"])) for value, estimate in values.items())
+    rows = tuple((value, _cell(estimate, DIGITS), str(estimate["n"])) for value, estimate in values.items())
     return PageTable(f"Dice by {name}", (name, "Dice, mean", "images"), rows)
 
 
 def _differences(source: OutlineSource) -> PageTable:
     rows = tuple(
-        (words.difference_name(key), _cell(estimate), str(estimate["n"]))
+        (words.difference_name(key), _cell(estimate, DIGITS), str(estimate["n"]))
         for key, estimate in source.differences.items()
     )
     return PageTable(

@@ -88,7 +88,7 @@ def compare_contours(
     theirs = software[0][software[0]["bmode_path"].isin(set(ours["bmode_path"]))].reset_index(drop=True)
     if theirs.empty:
         raise DataError(
-            f"found no lesion by software on any of {len(ours)} images that readers have outlined, expected some to "
+            f"found no outline by software of any of {len(ours)} images that readers have outlined, expected some to "
             "compare; exclusions.csv says of each why"
         )
     endpoints = bundle.card.get("endpoints") or {}
