@@ -14,6 +14,7 @@ import pytest
 from usdlr.core.units import Spacing
 from usdlr.decision.numbers import NBSP
 from usdlr.evaluation.outline_quality import OutlinedImage, judge_images, outline_metrics, score_curve
+from usdlr.evaluation.outline_scores import by_least_score
 from usdlr.report.figures_outlines import diameter_figure, dice_figure, strata_figure
 from usdlr.report.outline_page import OutlineReport, OutlineSource, write_outline_report
 from usdlr.report.outline_pictures import OutlinePicture, render_outlines
@@ -59,6 +60,7 @@ def source(name: str, spacing: Spacing | None) -> OutlineSource:
         worst=[picture, replace(picture, number=11)],
         invented=[replace(picture, number=31, dice=float("nan"))],
         differences={"closer_minus_whole": {"value": 0.041, "low": 0.02, "high": 0.06, "n": 30, "method": "m"}},
+        least_scores=by_least_score(table, (0.0, 0.5, 0.7), replicates=100),
     )
 
 
@@ -94,6 +96,9 @@ def test_the_page_says_what_it_must(written: Path) -> None:
         "lesions too small to count as found or missed",
         "The dashed line is the target, 0.85.",
         "closer minus whole",
+        "What a least score does, elsewhere",
+        "0.50*",
+        "tissue cut from beside a lesion that get one",
         "0.041 (0.020–0.060)",
         "is measured with that model, on a page of its own: usdlr segment --replace --model.",
         "The numbers are of the images of development and elsewhere, and of no others",

@@ -15,8 +15,9 @@ from tests.discs import Disc, disc_grey, disc_mask
 from tests.review.store.made import axilla_record
 from usdlr.core.errors import BundleError, DataError, InputError
 from usdlr.core.types import Site
+from usdlr.inference.segmentation import load_segmenter
 from usdlr.review.outlines import mask_of
-from usdlr.review.proposing import Pointed, Proposing
+from usdlr.review.proposing import Ask, Outliner, Pointed, Proposing
 from usdlr.review.records import ImageRecord
 
 SHAPE = (96, 120)
@@ -80,6 +81,16 @@ def test_a_line_inside_gives_the_lesion_under_it(proposing: Proposing, image: Im
 
 def test_nothing_pointed_at_gives_the_likeliest(proposing: Proposing, image: ImageRecord) -> None:
     found = proposing.propose(image, Pointed())
+    assert max(_dice(found, disc) for disc in DISCS) > 0.85
+
+
+def test_who_asks_gets_the_likeliest_even_below_the_bundles_least_score(
+    disc_bundle: Path, image: ImageRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lenient = load_segmenter(disc_bundle)
+    strict = replace(lenient, rules=replace(lenient.rules, least_score=0.999))
+    monkeypatch.setattr("usdlr.review.proposing.load_segmenter", lambda *_, **__: strict)
+    found = Outliner(disc_bundle)(Ask(image))
     assert max(_dice(found, disc) for disc in DISCS) > 0.85
 
 

@@ -160,8 +160,14 @@ KINDS = {
 WAYS = {
     "whole": "one look at the whole image",
     "closer": "three looks at the whole image and one from close by: what the bundle does",
+    "likeliest": "as closer, but the lesion of the highest score alone, however low: for a reader who asks for one",
     "box": "after a box around the lesion, as a reader would draw it",
 }
+LEAST_SCORES_HEAD = ("least score", "images with a lesion that get an outline", "Dice, mean")
+LEAST_SCORES_NOTE = (
+    "The likeliest lesion of every image counts from this score on; where none does, Dice is 0. The bundle's own least "
+    "score is marked with an asterisk; it also lets further lesions of one image count."
+)
 RECALL = "lesions found (at least {covered:.0%} of their area covered)"
 PRECISION = "outlined lesions that are right"
 FALSE_POSITIVES = "lesions outlined beside a reader's, per image"

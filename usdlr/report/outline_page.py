@@ -55,6 +55,8 @@ class OutlineSource:
     differences : mapping of str to mapping
         Differences of Dice between ways, as ``WAY_minus_WAY``, from
         :func:`usdlr.evaluation.outline_means.paired_difference`.
+    least_scores : sequence of mapping
+        From :func:`usdlr.evaluation.outline_scores.by_least_score`.
     """
 
     name: str
@@ -68,6 +70,7 @@ class OutlineSource:
     invented: Sequence[OutlinePicture] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    least_scores: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +212,8 @@ def _section(report: OutlineReport, source: OutlineSource, drawings: Sequence[Dr
     blocks += [_groups(name, values) for name, values in own["groups"].items() if values]
     if source.differences:
         blocks.append(_differences(source))
+    if source.least_scores:
+        blocks.append(_least_scores(source, report.least_score))
     if own.get("strata"):
         blocks.append(_strata(source.name, own["strata"]))
     blocks += [Figure(drawing) for drawing in drawings]
@@ -235,6 +240,21 @@ def _differences(source: OutlineSource) -> PageTable:
     return PageTable(
         f"Differences of Dice, {source.name}", ("ways", "difference, mean", "images"), rows, (words.DIFFERENCES_NOTE,)
     )
+
+
+def _least_scores(source: OutlineSource, chosen: float) -> PageTable:
+    kinds = sorted({kind for row in source.least_scores for kind in row["without_a_lesion"]})
+    rows = tuple(
+        (
+            f"{number(row['least_score'])}{'*' if row['least_score'] == chosen else ''}",
+            counted_rate(row["kept"]),
+            _cell(row["dice"], DIGITS),
+            *(counted_rate(row["without_a_lesion"][kind]) for kind in kinds),
+        )
+        for row in source.least_scores
+    )
+    head = (*words.LEAST_SCORES_HEAD, *(f"{words.KINDS.get(kind, kind)} that get one" for kind in kinds))
+    return PageTable(f"What a least score does, {source.name}", head, rows, (words.LEAST_SCORES_NOTE,))
 
 
 def _limits(report: OutlineReport) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ class Outliner:
                 "has learned to outline; draw the contour by hand"
             )
         picture, prompt = self._picture(ask.image), ask.pointed.prompt()
-        found = segmenter.find(picture) if prompt is None else segmenter.follow(picture, prompt)
+        found = segmenter.likeliest(picture) if prompt is None else segmenter.follow(picture, prompt)
         if not found.lesions:
             raise DataError(
                 f"found nothing that looks like a lesion ({found.why}), expected one; draw a box around it, or the "

@@ -77,7 +77,7 @@ def test_everything_is_there(run: Path) -> None:
     metrics = read_json(run / "metrics.json")
     assert set(metrics["sources"]) == {"development", "breast_lesions_usg"}
     for told in metrics["sources"].values():
-        for way in ("whole", "closer", "box"):
+        for way in ("whole", "closer", "likeliest", "box"):
             assert 0 <= told[way]["dice"]["value"] <= 1
             assert {"low", "high", "n", "method"} <= set(told[way]["dice"])
     home, abroad = (metrics["sources"][name]["closer"] for name in ("development", "breast_lesions_usg"))
@@ -88,6 +88,21 @@ def test_everything_is_there(run: Path) -> None:
     assert abroad["dice"]["n"] == LESIONS
     for name in ("report.html", "splits.csv", "exclusions.csv", "config.yaml", "provenance.json", "bundle/bundle.json"):
         assert (run / name).is_file()
+
+
+def test_what_another_least_score_gives_is_told_and_agrees_at_the_bundles_own(run: Path) -> None:
+    chosen = yaml.safe_load((run / "config.yaml").read_text())["lesions"]["least_score"]
+    for name, told in read_json(run / "metrics.json")["sources"].items():
+        images = pd.read_parquet(run / f"images_{name}.parquet")
+        own = next(row for row in told["least_scores"] if row["least_score"] == chosen)
+        found = images["found_lesions"] > 0
+        assert own["kept"]["value"] == pytest.approx(found[images["lesions"] > 0].mean())
+        for kind, share in own["without_a_lesion"].items():
+            assert share["value"] == pytest.approx(found[images["kind"] == kind].mean())
+        kept = [row["kept"]["value"] for row in told["least_scores"]]
+        assert kept == sorted(kept, reverse=True)
+        assert told["least_scores"][0]["dice"]["value"] == pytest.approx(told["likeliest"]["dice"]["value"])
+        assert told["likeliest"]["without_a_lesion"] == {}
 
 
 def test_every_image_is_outlined_once_by_a_network_that_has_not_seen_its_patient(run: Path) -> None:

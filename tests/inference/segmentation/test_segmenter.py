@@ -57,6 +57,28 @@ def test_two_lesions_are_two(segmenter: Segmenter) -> None:
     assert found.lesions[0].score >= found.lesions[1].score
 
 
+def test_a_reader_who_says_there_is_one_gets_the_likeliest_however_low_its_score(segmenter: Segmenter) -> None:
+    discs = [(30.0, 30.0, 12.0), (65.0, 90.0, 14.0)]
+    seen = picture(discs)
+    strict = replace(segmenter, rules=replace(segmenter.rules, least_score=0.999))
+    assert strict.find(seen).lesions == []
+    found = strict.likeliest(seen)
+    assert len(found.lesions) == 1
+    assert found.why == ""
+    np.testing.assert_array_equal(found.labels == 1, segmenter.find(seen).mask(1))
+    assert found.lesions[0].score == segmenter.find(seen).lesions[0].score
+
+
+def test_where_nothing_is_seen_nothing_is_likeliest(segmenter: Segmenter) -> None:
+    blank = segmenter.likeliest(Picture(np.full(SHAPE, 90, dtype=np.uint8), None))
+    assert blank.lesions == []
+    assert "blank" in blank.why
+    large = replace(segmenter, rules=replace(segmenter.rules, smallest_share=0.45))
+    none = large.likeliest(replace(picture([(48.0, 60.0, 10.0)]), spacing=None))
+    assert none.lesions == []
+    assert none.why == "no part of the picture is likelier lesion than not, and large enough"
+
+
 def test_a_lesion_at_the_border_is_cut_by_it(segmenter: Segmenter) -> None:
     disc = (2.0, 60.0, 18.0)
     found = segmenter.find(picture([disc]))

@@ -31,9 +31,10 @@ from usdlr.inference.segmentation.segmenter import Outlined, Picture, Segmenter
 from usdlr.ingest.splits import read_splits
 from usdlr.tasks.segmentation.fit import fit_outliner
 
-# How an image was outlined: at one look, with the closer look as the bundle does, or after a reader's box.
-WHOLE, CLOSER, BOX = "whole", "closer", "box"
-WAYS = (WHOLE, CLOSER, BOX)
+# How an image was outlined: at one look, with the closer look as the bundle does, as that but the likeliest lesion
+# alone and whatever its score, or after a reader's box.
+WHOLE, CLOSER, LIKELIEST, BOX = "whole", "closer", "likeliest", "box"
+WAYS = (WHOLE, CLOSER, LIKELIEST, BOX)
 COLUMNS = (
     "image_id",
     "patient_id",
@@ -162,6 +163,7 @@ class OutlineJob:
         for kind, frame in self.frames():
             picture = Picture(frame.grey, frame.spacing, frame.aspect)
             ways = {WHOLE: whole.find(picture), CLOSER: closer.find(picture)}
+            ways[LIKELIEST] = closer.likeliest(picture, ways[CLOSER])
             if kind == LESION:
                 ways[BOX] = closer.follow(picture, Prompt(lesion_box(frame)))
             for way, found in ways.items():

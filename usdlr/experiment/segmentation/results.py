@@ -21,8 +21,9 @@ from usdlr.data.segmentation import Frame
 from usdlr.decision import wording_outlines as words
 from usdlr.evaluation.outline_means import paired_difference
 from usdlr.evaluation.outline_quality import OutlinedImage, judge_images, outline_metrics, score_curve
+from usdlr.evaluation.outline_scores import SCORES, by_least_score
 from usdlr.experiment.segmentation.config import SegmentationConfig
-from usdlr.experiment.segmentation.jobs import BOX, CLOSER, LESION, WAYS, WHOLE, OutlineJob, largest_lesion
+from usdlr.experiment.segmentation.jobs import BOX, CLOSER, LESION, LIKELIEST, WAYS, WHOLE, OutlineJob, largest_lesion
 from usdlr.experiment.segmentation.layout import DEVELOPMENT, OutlineLayout
 from usdlr.inference.segmentation import Expected, write_segmenter
 from usdlr.report.outline_page import OutlineReport, OutlineSource, write_outline_report
@@ -89,6 +90,10 @@ def _judged(
         images, matched, found = judge_images(
             own, covered=config.judge.covered, smallest_mm=config.judge.smallest_mm, match=way == MAIN
         )
+        if way == LIKELIEST:
+            told["least_scores"] = by_least_score(images, _scores(config), **given)
+            # Who asks for the likeliest lesion says that there is one.
+            images = images[images["kind"] == LESION]
         told[way] = outline_metrics(images, matched, found, groups=groups, **given)
         by_way[way] = images
         if way == MAIN:
@@ -117,8 +122,13 @@ def _judged(
         invented=invented,
         facts=_facts(layout, name, images),
         differences=told["differences"],
+        least_scores=told["least_scores"],
     )
     return source, told
+
+
+def _scores(config: SegmentationConfig) -> list[float]:
+    return sorted({*SCORES, config.lesions.least_score})
 
 
 def _outlined(

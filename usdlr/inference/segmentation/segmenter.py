@@ -33,6 +33,7 @@ SCALES = (1.0, 1.3, 0.8)
 WORTH, MOST_LOOKS = 0.6, 4
 # A picture whose grey levels span less holds nothing to see.
 FLATTEST = 8
+NOTHING_LARGE = "no part of the picture is likelier lesion than not, and large enough"
 # Without anything found under a reader's point, the closer look is this wide, as a share of the longer side.
 POINT_SIDE = 0.35
 _TOUCHING = np.ones((3, 3), dtype=bool)
@@ -152,6 +153,22 @@ class Segmenter:
         labels, lesions = find_lesions(probability, self.rules, picture.spacing, presence=presence)
         why = "" if lesions else f"no part of the picture scores {self.rules.least_score:g} or more"
         return Outlined(labels, lesions, probability, spread, presence, why)
+
+    def likeliest(self, picture: Picture, found: Outlined | None = None) -> Outlined:
+        """The lesion of the highest score, however low: for a reader who says that there is one, and looks at it.
+
+        Parameters
+        ----------
+        picture : Picture
+            The picture.
+        found : Outlined, optional
+            What :meth:`find` said of it; ``None`` asks.
+        """
+        seen = self.find(picture) if found is None else found
+        rules = replace(self.rules, least_score=0.0, most=1)
+        labels, lesions = find_lesions(seen.probability, rules, picture.spacing, presence=seen.presence)
+        why = "" if lesions else seen.why if not seen.probability.any() else NOTHING_LARGE
+        return replace(seen, labels=labels, lesions=lesions, why=why)
 
     def follow(self, picture: Picture, prompt: Prompt) -> Outlined:
         """Outline the one lesion that a reader points at; what the strokes settle is never overruled.
