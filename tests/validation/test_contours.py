@@ -71,6 +71,16 @@ def test_larger_contours_do(run_folder: Path, cases: pd.DataFrame, tmp_path: Pat
     assert (tmp_path / "figures" / "contour_effect.svg").is_file()
 
 
+def test_the_page_says_where_answers_change(run_folder: Path, cases: pd.DataFrame, tmp_path: Path) -> None:
+    found = _compared(run_folder, cases, tmp_path, 6)
+    groups = found.effect["likeness"]["overlap"]
+    assert sum(row["n"] for row in groups) == int(found.labels["sln"].notna().sum())
+    page = write_contour_page(found.effect, found.decisions, found.labels, {"model": "m"}, tmp_path)
+    told = page.read_text(encoding="utf-8")
+    assert "By overlap of both contours" in told
+    assert "How round the contours are" in told
+
+
 def test_without_a_readers_contour_there_is_nothing_to_compare(
     run_folder: Path, cases: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -129,6 +129,19 @@ def another_not_found(found: int, rows: int) -> str:
     return f"found {found} of {rows} lesions of this picture, expected all; outline the other one by hand"
 
 
+def likeness_group(low: float, high: float) -> str:
+    """A group of axillae by the overlap of two contours.
+
+    Examples
+    --------
+    >>> likeness_group(0.0, 0.5), likeness_group(0.5, 0.8), likeness_group(0.8, 1.0)
+    ('below 0.5', '0.5 to below 0.8', '0.8 or more')
+    """
+    if low == 0:
+        return f"below {high:g}"
+    return f"{low:g} or more" if high == 1 else f"{low:g} to below {high:g}"
+
+
 def not_found(why: str) -> str:
     """The sentence of an exclusion: software found no lesion in the image.
 
@@ -231,6 +244,29 @@ EFFECT_LOST = (
 EFFECT_CHANGE_CAPTION = (
     "Probability with the software's contour against that with the reader's, one point per axilla; filled: positive. "
     "Dashed: the model's thresholds. On the diagonal the contour changes nothing."
+)
+NONE = "–"
+LIKENESS_HEAD = (
+    "Dice of both contours",
+    "axillae (positive)",
+    "AUC, reader's contours",
+    "AUC, software's",
+    "difference",
+    "change of the probability, positive axillae",
+    "the same, negative axillae",
+)
+LIKENESS_NOTE = (
+    "Axillae of known status. A loss where the contours hardly overlap comes from lesions outlined in the wrong place; "
+    "one where they overlap well, from how the contour is drawn. AUCs of groups this small vary widely."
+)
+SPHERICITY_HEAD = ("outcome", "axillae", "reader's contours", "software's contours", "difference")
+SPHERICITY_NOTE = (
+    "Mean sphericity in two dimensions, 2 sqrt(pi area) / perimeter: 1 is a disc, an irregular or spiculated contour "
+    "has less."
+)
+WHY_NOTE = (
+    "A model that was made with readers' contours has learned from how readers draw. Where software draws smoother "
+    "contours, what their irregularity told is lost; a model for software's contours has to be made with them."
 )
 EFFECT_ELSEWHERE = (
     "What contours by software change in a frozen model's answers is measured with that model, on a page of its own: "

@@ -38,7 +38,7 @@ def write_contour_page(
     Parameters
     ----------
     effect : mapping
-        From :func:`usdlr.evaluation.contour_effect.contour_effect`.
+        From :func:`usdlr.validation.contours.compare_contours`.
     decisions : mapping of str to DataFrame
         ``reader`` and ``software``.
     labels : DataFrame
@@ -95,6 +95,7 @@ def contour_page(
                 "Which answers change",
                 (_groups(effect["groups"]), Figure(drawing), Points((words.EFFECT_LOST,))),
             ),
+            Section("why", "Why", "Where the answers change, and how the contours differ", _why(effect["likeness"])),
             Section("limits", "Limits", "What this does not show", (Points((words.CONFIRM, NOT_A_MEDICAL_DEVICE)),)),
             Section(
                 "origin",
@@ -152,3 +153,29 @@ def _measures(stage: Stage, told: Mapping[str, Any]) -> PageTable:
 def _groups(groups: Mapping[str, Any]) -> PageTable:
     rows = tuple((name, *map(str, counts)) for name, counts in zip(groups["order"], groups["counts"], strict=True))
     return PageTable("Axillae by group: reader's contours down, software's across", ("", *groups["order"]), rows)
+
+
+def _why(likeness: Mapping[str, Any]) -> tuple[Block, ...]:
+    first = NAMES[Stage.SLN]
+    overlap = tuple(
+        (
+            words.likeness_group(row["from"], row["to"]),
+            f"{row['n']} ({row['positives']})",
+            *(_cell(row["auc"][key]) for key in ("reader", "software", "difference")),
+            *(_cell(row["change"][key]) for key in ("positive", "negative")),
+        )
+        for row in likeness["overlap"]
+    )
+    shapes = tuple(
+        (outcome, str(own["reader"]["n"]), *(_cell(own[key]) for key in ("reader", "software", "difference")))
+        for outcome, own in likeness["sphericity"].items()
+    )
+    return (
+        PageTable(f"By overlap of both contours, {first}", words.LIKENESS_HEAD, overlap, (words.LIKENESS_NOTE,)),
+        PageTable("How round the contours are", words.SPHERICITY_HEAD, shapes, (words.SPHERICITY_NOTE,)),
+        Points((words.WHY_NOTE,)),
+    )
+
+
+def _cell(estimate: Mapping[str, Any]) -> str:
+    return words.NONE if estimate["value"] is None else estimate_text(dict(estimate), 2)

@@ -14,6 +14,7 @@ from usdlr.core.types import MaskSource, Split, Stage
 from usdlr.decision.wording import SIMULATED, proxy_notice, seen_sentence
 from usdlr.decision.wording_outlines import outlines_of_own
 from usdlr.evaluation.contour_effect import contour_effect
+from usdlr.evaluation.contour_likeness import effect_by_likeness
 from usdlr.evaluation.resampling import REPLICATES
 from usdlr.inference.axillae import outcome_table
 from usdlr.inference.bundle import Bundle
@@ -21,6 +22,7 @@ from usdlr.inference.predictor import patient_splits
 from usdlr.inference.stream import CHUNK, StreamSettings, predict_stream
 from usdlr.radiomics.stability.redraw import ReaderDisagreement
 from usdlr.simulate.centres import SIMULATED_PREFIX
+from usdlr.validation.likeness import contour_likeness
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,8 @@ class ContourComparison:
     Parameters
     ----------
     effect : dict
-        From :func:`usdlr.evaluation.contour_effect.contour_effect`.
+        From :func:`usdlr.evaluation.contour_effect.contour_effect`, and as ``likeness`` from
+        :func:`usdlr.evaluation.contour_likeness.effect_by_likeness`.
     decisions : mapping of str to DataFrame
         ``reader`` and ``software``.
     labels : DataFrame
@@ -107,6 +110,14 @@ def compare_contours(
     labels = outcome_table(reader[0], {stage: str(endpoints[str(stage)]["column"]) for stage in Stage})
     effect = contour_effect(
         decisions["reader"], decisions["software"], labels, outlined=theirs, replicates=replicates, seed=seed
+    )
+    effect["likeness"] = effect_by_likeness(
+        decisions["reader"],
+        decisions["software"],
+        labels,
+        contour_likeness((ours, reader[1]), (theirs, software[1])),
+        replicates=replicates,
+        seed=seed,
     )
     notices = [*_notices(bundle, reader[0], decisions["reader"])]
     if learned:
