@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from usdlr.core.columns import AXILLA_KEY
+from usdlr.core.errors import CaseError
 from usdlr.core.units import Spacing
 from usdlr.imaging.image import BoolArray
 from usdlr.imaging.store import read_mask
@@ -32,11 +33,7 @@ def contour_likeness(reader: tuple[pd.DataFrame, Path], software: tuple[pd.DataF
     DataFrame
         ``patient_id side dice sphericity_reader sphericity_software``: the overlap with the software's lesion that
         overlaps most, 0..1, and the sphericity of both (PyRadiomics' two-dimensional one: 1 is a disc).
-
-    Raises
-    ------
-    CaseError
-        If a mask is missing or cannot be read.
+        Rows whose mask is lost or empty are left out: the model has no answer for them either, and says so.
     """
     theirs = {str(path): rows for path, rows in software[0].groupby("bmode_path")}
     found: list[dict[str, Any]] = []
@@ -44,8 +41,11 @@ def contour_likeness(reader: tuple[pd.DataFrame, Path], software: tuple[pd.DataF
         beside = theirs.get(str(row["bmode_path"]))
         if beside is None:
             continue
-        drawn, spacing = read_mask(reader[1] / str(row["mask_path"])), _spacing(row)
-        others = [read_mask(software[1] / str(path)) for path in beside["mask_path"]]
+        drawn, spacing = _mask(reader[1], row["mask_path"]), _spacing(row)
+        read = [_mask(software[1], path) for path in beside["mask_path"]]
+        others = [mask for mask in read if mask is not None]
+        if drawn is None or not others:
+            continue
         overlaps = [_dice(drawn, other) for other in others]
         best = int(np.argmax(overlaps))
         shapes = (float(shape2d(mask, spacing)[SPHERICITY]) for mask in (drawn, others[best]))
@@ -53,6 +53,14 @@ def contour_likeness(reader: tuple[pd.DataFrame, Path], software: tuple[pd.DataF
         found.append(key | dict(zip(COLUMNS, (overlaps[best], *shapes), strict=True)))
     table = pd.DataFrame(found, columns=[*AXILLA_KEY, *COLUMNS])
     return table.groupby(list(AXILLA_KEY), as_index=False, sort=False)[list(COLUMNS)].mean()
+
+
+def _mask(folder: Path, path: Any) -> BoolArray | None:
+    try:
+        found = None if pd.isna(path) else read_mask(folder / str(path))
+    except CaseError:
+        return None
+    return found if found is not None and found.any() else None
 
 
 def _spacing(row: Mapping[Any, Any]) -> Spacing:
